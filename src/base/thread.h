@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Named threads and a pool of workers.
+ */
+#ifndef QUOIN_BASE_THREAD_H
+#define QUOIN_BASE_THREAD_H
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "base/list.h"
+#include "base/macros.h"
+
+/* name: at most 15 characters, "qn-..."; all signals blocked in the thread. 0 or -errno. */
+int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg) WARN_UNUSED;
+void thread_join(pthread_t t);
+
+/* A work item is embedded in its owner, who keeps it alive until run has been called. */
+struct work {
+	struct list node;
+	void (*run)(struct work *);
+};
+
+struct workq;
+
+struct workq *workq_new(const char *name, unsigned threads); /* NULL: no memory or no threads */
+void workq_push(struct workq *q, struct work *w);            /* first in, first taken */
+struct workq *workq_free(struct workq *q);                   /* runs what is queued, joins; accepts NULL; returns NULL */
+
+#endif
