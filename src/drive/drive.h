@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One drive: a directory, normally the root of its own file system. Three kinds can stand behind struct drive_ops: a
+ * local directory (drive_posix.c), a peer's drive (later), and a local directory that lies on purpose (drive_faulty.c).
+ * Nothing above this folder knows which.
+ *
+ *   DIR/identity            who this is: deployment, set, slot, drive id; flock()ed by the daemon     (identity.h)
+ *   DIR/super               two slots of 4 KiB: promise, journal start, ISR, epoch history           (super.h)
+ *   DIR/journal/<log>.log   the journal, equal-sized prewritten files, recycled                       (meta/)
+ *   DIR/seg/<id>.seg        segments with cells of payload                                            (erasure/)
+ *   DIR/spare/              prewritten files that wait for a name
+ *   DIR/index/              the drive's copy of the index, an LMDB environment                         (meta/)
+ *
+ * Names given to these functions are relative to DIR. All calls may be made from any thread; two calls on one file
+ * range at a time are the caller's fault. Buffers, lengths and offsets of DRIVE_DIRECT I/O are multiples of 4096.
+ */
+#ifndef QUOIN_DRIVE_DRIVE_H
+#define QUOIN_DRIVE_DRIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/list.h"
+#include "base/macros.h"
+
+#define DRIVE_BLOCK 4096
+
+struct drive;
+struct drive_file; /* an open file of a drive; reference counted */
+struct drive_io;
+struct drive_queue;
+
+enum drive_flags {
+	DRIVE_DIRECT = 1,   /* O_DIRECT where the drive allows it, else as if not given */
+	DRIVE_DSYNC = 2,    /* writes: on the medium when it returns (RWF_DSYNC) */
+	DRIVE_NOWAIT = 4,   /* reads: -EAGAIN when it is not in the page cache (RWF_NOWAIT) */
+	DRIVE_CREATE = 8,   /* open: create, fail with -EEXIST when it is there */
+	DRIVE_PREWRITE = 16 /* open with DRIVE_CREATE: write zeros over the whole size (else fallocate) */
+};
+
+struct drive_space {
+	uint64_t total_bytes, free_bytes; /* free: for an unprivileged process, as df */
+};
+
+struct drive_ops {
+	void (*close)(struct drive *d);
+	/* With DRIVE_CREATE the file gets `size` bytes, is fsynced, and so is its directory, before this returns. */
+	int (*open)(struct drive *d, const char *name, unsigned flags, uint64_t size, struct drive_file **ret);
+	void (*close_file)(struct drive_file *f);
+	int (*pread)(struct drive_file *f, void *p, size_t len, uint64_t off, unsigned flags);
+	int (*pwrite)(struct drive_file *f, const void *p, size_t len, uint64_t off, unsigned flags);
+	int (*sync)(struct drive_file *f);                                  /* fdatasync */
+	int (*drop_clean)(struct drive_file *f);                            /* POSIX_FADV_DONTNEED of the whole file */
+	int (*punch)(struct drive_file *f, uint64_t off, uint64_t len);     /* hole, size kept */
+	int (*rename)(struct drive *d, const char *from, const char *to);   /* both directories fsynced on return */
+	int (*unlink)(struct drive *d, const char *name);                   /* directory fsynced on return */
+	int (*list)(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg);
+	int (*space)(struct drive *d, struct drive_space *ret);
+	/* Starts io; the result arrives in the queue's completion list, perhaps before this returns. */
+	void (*submit)(struct drive_queue *q, struct drive_io *io);
+};
+
+struct drive {
+	const struct drive_ops *ops;
+	char *path;             /* of the directory, as given by the user; also its name in messages */
+	unsigned slot;          /* place in its set; set by identity_check */
+	uint8_t id[16];         /* drive id; set by identity_check */
+	bool direct;            /* O_DIRECT works here (probed at open) */
+	bool root_disk;         /* st_dev equals that of / (or, in a container, of /data) */
+	struct drive_health *health;
+};
+
+struct drive_file {
+	struct drive *drive;
+	int refs;               /* atomic; drive_file_ref/_unref */
+	uint64_t size;
+};
+
+/* Opens a directory as a drive: it must exist and be writable; makes journal/, seg/, spare/, index/; probes O_DIRECT
+ * with a private file that it removes, and warns once when refused. 0, -ENOENT, -ENOTDIR, -EACCES, ... */
+int drive_posix_open(const char *path, struct drive **ret) WARN_UNUSED;
+struct drive *drive_close(struct drive *d);            /* accepts NULL; returns NULL */
+struct drive_file *drive_file_ref(struct drive_file *f);
+void drive_file_unref(struct drive_file *f);           /* accepts NULL; the last one closes */
+
+/* The ops, checked: they count errors and latency in the drive's health and return -EIO at once while it is `out`. */
+int drive_open(struct drive *d, const char *name, unsigned flags, uint64_t size, struct drive_file **ret) WARN_UNUSED;
+int drive_pread(struct drive_file *f, void *p, size_t len, uint64_t off, unsigned flags) WARN_UNUSED;
+int drive_pwrite(struct drive_file *f, const void *p, size_t len, uint64_t off, unsigned flags) WARN_UNUSED;
+int drive_sync(struct drive_file *f) WARN_UNUSED;
+int drive_drop_clean(struct drive_file *f) WARN_UNUSED;
+int drive_punch(struct drive_file *f, uint64_t off, uint64_t len) WARN_UNUSED;
+int drive_rename(struct drive *d, const char *from, const char *to) WARN_UNUSED;
+int drive_unlink(struct drive *d, const char *name) WARN_UNUSED;
+int drive_list(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg) WARN_UNUSED;
+int drive_space(struct drive *d, struct drive_space *ret) WARN_UNUSED;
+
+/* ---- Asynchronous I/O ------------------------------------------------------------------------------------------
+ * A queue is an io_uring, or a few threads where io_uring is not allowed. Submit from any thread; completions are
+ * taken by whoever calls drive_queue_reap, which runs each io's done(). The owner keeps io, file and buffers alive
+ * until then. drive_queue_fd becomes readable when completions wait, so that it fits into an epoll set.
+ */
+enum drive_io_op { DRIVE_IO_READ, DRIVE_IO_WRITE, DRIVE_IO_SYNC };
+
+struct drive_io {
+	struct drive_file *file;
+	enum drive_io_op op;
+	unsigned flags;              /* DRIVE_DIRECT, DRIVE_DSYNC */
+	void *buf;
+	size_t len;
+	uint64_t off;
+	int result;                  /* 0 when all len bytes were done, else -errno (-EIO for a short read at end of file) */
+	uint64_t submit_ns;          /* mono, set by submit */
+	void (*done)(struct drive_io *io); /* called by reap; may submit again */
+	void *owner;
+	struct list node;            /* the queue's */
+};
+
+/* force_threads: no io_uring even where it is allowed (tests). NULL: no memory. Never fails for lack of io_uring. */
+struct drive_queue *drive_queue_new(unsigned depth, bool force_threads);
+struct drive_queue *drive_queue_free(struct drive_queue *q); /* waits for all I/O in flight; returns NULL */
+int drive_queue_fd(struct drive_queue *q);
+void drive_queue_submit(struct drive_queue *q, struct drive_io *io); /* queues; flush sends many by one system call */
+void drive_queue_flush(struct drive_queue *q);
+/* Runs done() of every finished io; waits up to timeout_ns for the first (0: do not wait). Number finished. */
+unsigned drive_queue_reap(struct drive_queue *q, uint64_t timeout_ns);
+unsigned drive_queue_inflight(const struct drive_queue *q);
+
+/* ---- Health ----------------------------------------------------------------------------------------------------- */
+struct drive_stats {
+	uint64_t reads, writes, syncs, errors, bytes_read, bytes_written;
+	uint64_t last_error_ns;      /* wall */
+	char last_error[80];         /* "write journal/00000001.log: Input/output error" */
+	bool out;                    /* removed from the in-sync list */
+};
+void drive_stats(struct drive *d, struct drive_stats *ret);
+void drive_set_out(struct drive *d, bool out, const char *why);
+bool drive_is_out(const struct drive *d);
+
+#endif
