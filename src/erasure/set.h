@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Payload of one set: segments, cells, blobs (STORAGE.md section 5). It knows places and checksums, not names; the rows
+ * that remember them are meta's.
+ *
+ * A stripe is K data cells and M parity cells of equal length at one offset of one segment. Cell i lies on slot
+ * (i + rotation) mod N. A large blob is a contiguous run of full stripes and a shorter last one; a packed blob lies
+ * whole inside one data cell of a packed stripe.
+ *
+ * Locks: LOCK_SEGMENT guards open segments; no I/O under it. Thread safe.
+ */
+#ifndef QUOIN_ERASURE_SET_H
+#define QUOIN_ERASURE_SET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "drive/drive.h"
+#include "erasure/coder.h"
+
+#define ERASURE_BLOB_MAX (64u << 20)   /* plain stored bytes of one large blob */
+#define ERASURE_PACKED_CELL 65536u
+#define ERASURE_PACKED_BLOCK_LOG2 12
+#define ERASURE_LARGE_BLOCK_LOG2 16
+
+enum segment_class { SEGMENT_LARGE = 1, SEGMENT_PACKED = 2 };
+enum segment_state { SEGMENT_OPEN = 0, SEGMENT_SEALED = 1, SEGMENT_DEAD = 2 };
+
+struct segment_info {          /* the body of a `segment` row and, without state, of a segment header */
+	uint64_t id, epoch;
+	uint8_t cls, block_log2, rotation, state;
+	uint8_t n, k, m;
+	uint32_t cell_4k;          /* length of a full cell */
+	uint32_t size_4k;
+	uint32_t sealed_4k;        /* length when sealed, else 0 */
+	uint64_t live_bytes;       /* stored bytes of live blobs, kept by the sequencer's deltas */
+};
+
+struct erasure_params {
+	unsigned n, k, m;
+	uint16_t pool, set;
+	struct drive *drives[ERASURE_MAX_CELLS]; /* by slot; NULL: absent */
+	uint64_t segment_size;                   /* bytes; 0: 1 GiB, on small drives less (STORAGE.md, Files) */
+	uint64_t (*new_id)(void *arg);           /* a segment id of the epoch in force */
+	uint64_t (*epoch)(void *arg);
+	void *arg;
+};
+
+struct erasure_set;
+
+struct erasure_set *erasure_set_new(const struct erasure_params *p);
+struct erasure_set *erasure_set_free(struct erasure_set *s); /* waits for I/O in flight */
+struct erasure_coder *erasure_set_coder(struct erasure_set *s);
+/* Bytes of a full stripe's data (k * cell) of the class. */
+uint32_t erasure_stripe_bytes(const struct erasure_set *s, enum segment_class cls);
+
+/* Which slots get cell writes (`in` and `joining`), by the newest ISR. Slots without a drive must not be in it. */
+void erasure_set_writers(struct erasure_set *s, uint32_t slot_mask);
+uint32_t erasure_set_writer_mask(const struct erasure_set *s);
+
+/* Segments known from rows at start, and what becomes known later (replay, apply). Reads of an unknown segment fail
+ * with -QE_CORRUPT. The caller re-adds a segment to change its state. */
+int erasure_segment_add(struct erasure_set *s, const struct segment_info *info) WARN_UNUSED;
+/* Missing ranges (STORAGE.md, Degraded write): cells of the slot in [from, to) 4 KiB units are not to be read. */
+void erasure_missing_add(struct erasure_set *s, unsigned slot, uint64_t segment, uint32_t from_4k, uint32_t to_4k);
+void erasure_missing_del(struct erasure_set *s, unsigned slot, uint64_t segment, uint32_t from_4k);
+
+/* For each segment, open or sealed, of which the slot has not flushed all that was written: the lowest such offset.
+ * Used when a slot leaves the ISR; fn gets from_4k. */
+void erasure_unflushed_ranges(struct erasure_set *s, unsigned slot,
+			      void (*fn)(void *arg, uint64_t segment, uint32_t from_4k), void *arg);
+
+/* ---- What a flush round must sync ------------------------------------------------------------------------------ */
+struct erasure_flush {
+	struct drive_file *file;  /* a reference; dropped by erasure_flush_done */
+	uint64_t segment, token;
+	unsigned slot;
+};
+/* Segment files of the slot with returned but unsynced cell writes; up to max. Their sync must begin after this. */
+unsigned erasure_flush_begin(struct erasure_set *s, unsigned slot, struct erasure_flush *ret, unsigned max);
+void erasure_flush_done(struct erasure_set *s, struct erasure_flush *f, bool ok);
+
+/* ---- Writing a blob --------------------------------------------------------------------------------------------- */
+/* One stripe as a record's batch lists it. crc: [cell 0..k+m)[block], blocks_per_cell each. */
+struct erasure_stripe {
+	uint64_t segment;
+	uint32_t offset_4k;
+	uint16_t cell_4k;
+	uint8_t ncell, block_log2;
+	uint16_t slot_mask;       /* slots whose cell was written */
+	uint16_t blocks_per_cell;
+	uint32_t *crc;            /* ncell * blocks_per_cell; owned by the blob */
+};
+
+struct erasure_blob {         /* what a writer made; becomes a blob row */
+	uint64_t segment;
+	uint32_t offset_4k;
+	uint8_t block_log2;
+	uint64_t stored_len;
+	unsigned nstripes;
+	struct erasure_stripe *stripes;
+	struct segment_info info; /* of its segment, for the row of a new one */
+};
+void erasure_blob_free(struct erasure_blob *b); /* frees what it owns, not b */
+
+struct erasure_writer;
+/* Reserves a run for up to max_len bytes (<= ERASURE_BLOB_MAX) in an open large segment; opens or creates one when
+ * needed, on every writer slot. -QE_FULL, -QE_QUORUM_WRITE. */
+int erasure_writer_open(struct erasure_set *s, uint64_t max_len, struct erasure_writer **ret) WARN_UNUSED;
+/* Appends a full stripe's bytes, or fewer for the last one. Blocks while more than 4 stripes are in flight. The buffer
+ * must be 4 KiB aligned, hold erasure_stripe_bytes, and stay until `release(arg)`, called once its writes have ended. A slot that fails to take its cell is left out of the
+ * slot_mask and reported by *on_slot_error* of the set; fewer than K + 1 (K if M = 0) written cells is an error. */
+int erasure_writer_push(struct erasure_writer *w, void *buf, uint32_t len, void (*release)(void *arg), void *arg) WARN_UNUSED;
+/* Waits for all cells; gives the unused end of the run back; w is freed, also on error. */
+int erasure_writer_finish(struct erasure_writer *w, struct erasure_blob *ret) WARN_UNUSED;
+void erasure_writer_abort(struct erasure_writer *w);
+/* Called (from any thread) when a cell write to a slot fails or exceeds the drive timeout. */
+void erasure_on_slot_error(struct erasure_set *s, void (*fn)(void *arg, unsigned slot, int rc), void *arg);
+
+/* One packed stripe: k * ERASURE_PACKED_CELL bytes, zero-padded. Blocks until written. ret owns crc. */
+int erasure_packed_write(struct erasure_set *s, const void *data, struct erasure_stripe *ret,
+			 struct segment_info *ret_info) WARN_UNUSED;
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+struct erasure_place {
+	bool packed;
+	uint64_t segment;
+	uint32_t offset_4k;
+	uint8_t cell;             /* packed: which data cell */
+	uint32_t byte;            /* packed: offset within the cell */
+	uint64_t stored_len;
+	uint8_t block_log2;
+	/* Checksums first .. first + n: large: [stripe][cell][block]; packed: one per block of the blob's own bytes. */
+	int (*crcs)(void *arg, uint64_t first, unsigned n, uint32_t *ret);
+	/* Packed: the crc of whole cell 0..k+m of the stripe, for decoding. */
+	int (*stripe_crcs)(void *arg, uint32_t *ret);
+	void *arg;
+};
+/* Reads [start, start + len) of the blob into dst, every block verified; other cells are read and decoded when one is
+ * absent or bad. flags: DRIVE_NOWAIT gives -EAGAIN instead of blocking (page cache only). -QE_QUORUM_READ: too few
+ * good cells. *ret_degraded (may be NULL): something had to be reconstructed. */
+int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t start, size_t len, void *dst,
+		 unsigned flags, bool *ret_degraded) WARN_UNUSED;
+
+/* ---- Recovery ---------------------------------------------------------------------------------------------------- */
+/* Reads one cell of a listed stripe on one slot and compares all its block checksums: 1 valid, 0 not, < 0 error. */
+int erasure_cell_check(struct erasure_set *s, const struct erasure_stripe *st, unsigned slot) WARN_UNUSED;
+/* Rewrites the slots of the mask from the others of the stripe (K valid ones are needed). */
+int erasure_cell_repair(struct erasure_set *s, const struct erasure_stripe *st, uint32_t slot_mask) WARN_UNUSED;
+/* fdatasync and drop clean pages of every segment file of the slot (R3). */
+int erasure_slot_settle(struct erasure_set *s, unsigned slot) WARN_UNUSED;
+/* Ends all open segments: the next writer opens new ones (R7). fn gets each with its sealed length. */
+void erasure_seal_open(struct erasure_set *s, void (*fn)(void *arg, const struct segment_info *info), void *arg);
+
+#endif
