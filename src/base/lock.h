@@ -45,7 +45,8 @@ static inline struct mutex *mutex_guard(struct mutex *m)
 	return m;
 }
 /* Holds m to the end of the scope. */
-#define MUTEX_GUARD(m) CLEANUP(mutex_unlockp) struct mutex *guard_##__LINE__ __attribute__((unused)) = mutex_guard(m)
+#define MUTEX_GUARD(m)                                                                                                 \
+	CLEANUP(mutex_unlockp) struct mutex *PASTE(guard_, __LINE__) __attribute__((unused)) = mutex_guard(m)
 
 struct rwlock {
 	pthread_rwlock_t l;

@@ -15,6 +15,9 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
 #define ALIGN_UP(n, a) (((n) + (a) - 1) / (a) * (a))
+/* Pastes after expanding its arguments, so that __LINE__ becomes a number first. */
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
 #define WARN_UNUSED __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 

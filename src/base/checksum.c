@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * CRCs: the 32-bit ones by isa-l, the 64-bit one by carry-less multiplication with a table fallback (isa-l has no
+ * kernel for the NVMe polynomial before 2.31).
+ *
+ * A reflected register holds the coefficient of x^0 in its top bit.
+ */
+#include "base/checksum.h"
+
+#include <isa-l/crc.h>
+#include <pthread.h>
+#include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+#include "base/bytes.h"
+#include "base/macros.h"
+
+#define POLY_CRC32C 0x82f63b78U
+#define POLY_CRC32 0xedb88320U
+#define POLY_CRC64NVME 0x9a6c9329ac4bcaf5ULL
+
+#define CRC32C_CHUNK (1U << 30) /* isa-l takes the length as int */
+
+uint32_t checksum_crc32c(uint32_t crc, const void *p, size_t len)
+{
+	unsigned char *at = (unsigned char *)p; /* isa-l lacks the const */
+
+	crc = ~crc;
+	while (len) {
+		size_t n = MIN(len, CRC32C_CHUNK);
+
+		crc = crc32_iscsi(at, (int)n, crc);
+		at += n;
+		len -= n;
+	}
+	return ~crc;
+}
+
+uint32_t checksum_crc32(uint32_t crc, const void *p, size_t len)
+{
+	return len ? crc32_gzip_refl(crc, p, len) : crc;
+}
+
+/* crc64_tab[k][i]: the byte i followed by k zero bytes. */
+static uint64_t crc64_tab[8][256];
+static pthread_once_t crc64_once = PTHREAD_ONCE_INIT;
+static uint64_t (*crc64_kernel)(uint64_t state, const unsigned char *p, size_t len);
+
+static uint64_t crc64_sliced(uint64_t state, const unsigned char *p, size_t len)
+{
+	for (; len >= 8; p += 8, len -= 8) {
+		uint64_t v = state ^ le64_get(p);
+
+		state = crc64_tab[7][v & 0xff] ^ crc64_tab[6][v >> 8 & 0xff] ^ crc64_tab[5][v >> 16 & 0xff] ^
+			crc64_tab[4][v >> 24 & 0xff] ^ crc64_tab[3][v >> 32 & 0xff] ^ crc64_tab[2][v >> 40 & 0xff] ^
+			crc64_tab[1][v >> 48 & 0xff] ^ crc64_tab[0][v >> 56];
+	}
+	for (; len; p++, len--)
+		state = crc64_tab[0][(state ^ *p) & 0xff] ^ state >> 8;
+	return state;
+}
+
+#ifdef __x86_64__
+#define CRC64_LANES 8
+#define CLMUL_TARGET __attribute__((target("pclmul,sse4.1")))
+
+/* acc * x^D + next for the distance D that k was made for: k holds x^(D+63) for the low half of acc, which comes first
+ * in the stream, and x^(D-1) for the high half. The product of two reflected values carries one factor x too many,
+ * hence the exponents are one less. */
+CLMUL_TARGET static inline __m128i crc64_fold(__m128i acc, __m128i k, __m128i next)
+{
+	__m128i lo = _mm_clmulepi64_si128(acc, k, 0x00);
+	__m128i hi = _mm_clmulepi64_si128(acc, k, 0x11);
+
+	return _mm_xor_si128(_mm_xor_si128(lo, hi), next);
+}
+
+CLMUL_TARGET static inline __m128i crc64_load(const unsigned char *p)
+{
+	return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+CLMUL_TARGET static uint64_t crc64_clmul(uint64_t state, const unsigned char *p, size_t len)
+{
+	const size_t stride = 16 * CRC64_LANES;
+	const __m128i k1024 = _mm_set_epi64x((long long)0x28bdb0e5827eb6c5ULL, (long long)0x92399f03e38ce12eULL);
+	const __m128i k128 = _mm_set_epi64x((long long)0x3b9198139e2e3f99ULL, (long long)0xfa5c741e2d0c5d11ULL);
+	__m128i acc[CRC64_LANES];
+	unsigned char last[16];
+
+	if (len < 2 * stride)
+		return crc64_sliced(state, p, len);
+	for (int i = 0; i < CRC64_LANES; i++)
+		acc[i] = crc64_load(p + 16 * i);
+	acc[0] = _mm_xor_si128(acc[0], _mm_set_epi64x(0, (long long)state));
+	for (p += stride, len -= stride; len >= stride; p += stride, len -= stride) {
+#pragma GCC unroll 8
+		for (int i = 0; i < CRC64_LANES; i++)
+			acc[i] = crc64_fold(acc[i], k1024, crc64_load(p + 16 * i));
+	}
+	for (int i = 1; i < CRC64_LANES; i++)
+		acc[0] = crc64_fold(acc[0], k128, acc[i]);
+	for (; len >= 16; p += 16, len -= 16)
+		acc[0] = crc64_fold(acc[0], k128, crc64_load(p));
+	/* What is left is congruent to all bytes so far: the tables reduce it like any 16 bytes. */
+	_mm_storeu_si128((__m128i *)(void *)last, acc[0]);
+	return crc64_sliced(crc64_sliced(0, last, sizeof last), p, len);
+}
+#endif
+
+static void crc64_setup(void)
+{
+	for (unsigned i = 0; i < 256; i++) {
+		uint64_t v = i;
+
+		for (int bit = 0; bit < 8; bit++)
+			v = v >> 1 ^ (v & 1 ? POLY_CRC64NVME : 0);
+		crc64_tab[0][i] = v;
+	}
+	for (unsigned k = 1; k < 8; k++)
+		for (unsigned i = 0; i < 256; i++) {
+			uint64_t v = crc64_tab[k - 1][i];
+
+			crc64_tab[k][i] = crc64_tab[0][v & 0xff] ^ v >> 8;
+		}
+	crc64_kernel = crc64_sliced;
+#ifdef __x86_64__
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1"))
+		crc64_kernel = crc64_clmul;
+#endif
+}
+
+uint64_t checksum_crc64nvme(uint64_t crc, const void *p, size_t len)
+{
+	pthread_once(&crc64_once, crc64_setup);
+	return ~crc64_kernel(~crc, p, len);
+}
+
+/* a * b mod the polynomial, all reflected in the low `width` bits. */
+static uint64_t gf2_mul(uint64_t a, uint64_t b, uint64_t poly, unsigned width)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t bit = 1ULL << (width - 1); bit; bit >>= 1) {
+		if (a & bit)
+			sum ^= b;
+		b = b >> 1 ^ (b & 1 ? poly : 0);
+	}
+	return sum;
+}
+
+/* crc(A|B) = crc(A) * x^(8 * len(B)) + crc(B): the inversions at both ends cancel out. */
+static uint64_t combine(uint64_t a, uint64_t b, uint64_t len_b, uint64_t poly, unsigned width)
+{
+	uint64_t power = 1ULL << (width - 1 - 8); /* x^8 */
+
+	for (; len_b; len_b >>= 1) {
+		if (len_b & 1)
+			a = gf2_mul(a, power, poly, width);
+		power = gf2_mul(power, power, poly, width);
+	}
+	return a ^ b;
+}
+
+uint32_t checksum_crc32c_combine(uint32_t a, uint32_t b, uint64_t len_b)
+{
+	return (uint32_t)combine(a, b, len_b, POLY_CRC32C, 32);
+}
+
+uint32_t checksum_crc32_combine(uint32_t a, uint32_t b, uint64_t len_b)
+{
+	return (uint32_t)combine(a, b, len_b, POLY_CRC32, 32);
+}
+
+uint64_t checksum_crc64nvme_combine(uint64_t a, uint64_t b, uint64_t len_b)
+{
+	return combine(a, b, len_b, POLY_CRC64NVME, 64);
+}
