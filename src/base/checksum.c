@@ -19,7 +19,7 @@
 
 #define POLY_CRC32C 0x82f63b78U
 #define POLY_CRC32 0xedb88320U
-#define POLY_CRC64NVME 0x9a6c9329ac4bcaf5ULL
+#define POLY_CRC64NVME 0x9a6c9329ac4bc9b5ULL
 
 #define CRC32C_CHUNK (1U << 30) /* isa-l takes the length as int */
 
@@ -85,8 +85,8 @@ CLMUL_TARGET static inline __m128i crc64_load(const unsigned char *p)
 CLMUL_TARGET static uint64_t crc64_clmul(uint64_t state, const unsigned char *p, size_t len)
 {
 	const size_t stride = 16 * CRC64_LANES;
-	const __m128i k1024 = _mm_set_epi64x((long long)0x28bdb0e5827eb6c5ULL, (long long)0x92399f03e38ce12eULL);
-	const __m128i k128 = _mm_set_epi64x((long long)0x3b9198139e2e3f99ULL, (long long)0xfa5c741e2d0c5d11ULL);
+	const __m128i k1024 = _mm_set_epi64x((long long)0x5f852fb61e8d92dcULL, (long long)0xa1ca681e733f9c40ULL);
+	const __m128i k128 = _mm_set_epi64x((long long)0x21e9761e252621acULL, (long long)0xeadc41fd2ba3d420ULL);
 	__m128i acc[CRC64_LANES];
 	unsigned char last[16];
 
