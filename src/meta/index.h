@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One copy of the index: an LMDB environment in DIR/index of a drive, the journal applied up to `position`. A named
+ * database per table; values are rows with their envelope; rows above 1.5 KiB continue in `piece` rows. Per table the
+ * count and the 128-bit sum of STORAGE.md section 6 are kept in `meta`.
+ *
+ * A damaged copy (bad page, bad row, SIGBUS) is reported once by on_bad and answers -QE_CORRUPT from then on.
+ */
+#ifndef QUOIN_META_INDEX_H
+#define QUOIN_META_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/macros.h"
+#include "base/str.h"
+#include "meta/memtable.h"
+#include "meta/tables.h"
+
+struct index;
+struct index_txn;
+struct index_cursor;
+
+/* create: makes an empty copy when the directory has none. 0, -QE_CORRUPT, -errno. */
+int index_open(const char *drive_path, uint64_t map_bytes, bool create, struct index **ret) WARN_UNUSED;
+struct index *index_close(struct index *ix);
+void index_on_bad(struct index *ix, void (*fn)(void *arg, const char *why), void *arg);
+bool index_is_bad(const struct index *ix);
+uint64_t index_position(const struct index *ix);      /* sequence up to which the journal is applied */
+
+/* A read transaction; reusable ones are pooled. */
+int index_txn_open(struct index *ix, struct index_txn **ret) WARN_UNUSED;
+void index_txn_close(struct index_txn *t);
+/* 1 and the whole row (envelope and body; joined in the arena when it had pieces; crc checked), 0 absent, < 0. */
+int index_get(struct index_txn *t, unsigned table, struct str key, struct arena *a, struct str *ret_row, uint64_t *ret_seq) WARN_UNUSED;
+int index_cursor_open(struct index_txn *t, unsigned table, struct index_cursor **ret) WARN_UNUSED;
+void index_cursor_close(struct index_cursor *c);
+/* ret->deleted is never set. 1, 0 at the end of the table, < 0. */
+int index_seek(struct index_cursor *c, struct str from, struct arena *a, struct memtable_row *ret) WARN_UNUSED;
+int index_next(struct index_cursor *c, struct arena *a, struct memtable_row *ret) WARN_UNUSED;
+
+/* Applies every newest row of the memtable with seq <= upto in key order, in transactions of at most about 2,000 dirty
+ * pages, then syncs, then sets the position to upto (synced too). pause() is called between transactions. Rows older
+ * than what the copy has are skipped. *ret_rows: rows written. */
+int index_apply(struct index *ix, const struct memtable *m, uint64_t upto, void (*pause)(void *arg), void *arg, uint64_t *ret_rows) WARN_UNUSED;
+struct index_sum { uint64_t rows; uint8_t sum[16]; };
+int index_sums(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;      /* as kept */
+int index_recount(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;   /* from the rows */
+
+#endif
