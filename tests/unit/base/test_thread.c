@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Threads and work queues.
+ */
+#include "unit/base/unit.h"
+
+#include <stdatomic.h>
+
+#include "base/macros.h"
+#include "base/thread.h"
+
+#define ITEMS 1000
+
+static char name_seen[16];
+static bool usr1_blocked;
+
+static void *look_around(void *arg)
+{
+	sigset_t set;
+
+	pthread_getname_np(pthread_self(), name_seen, sizeof name_seen);
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	usr1_blocked = sigismember(&set, SIGUSR1);
+	return NULL;
+}
+
+static void threads_have_a_name_and_no_signals(void **state)
+{
+	sigset_t set;
+	pthread_t t;
+
+	assert_int_equal(thread_start(&t, "qn-a-name-too-long", look_around, NULL), 0);
+	thread_join(t);
+	assert_string_equal(name_seen, "qn-a-name-too-l");
+	assert_true(usr1_blocked);
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	assert_false(sigismember(&set, SIGUSR1));
+}
+
+struct job {
+	struct work work;
+	struct workq *q;
+	unsigned number;
+	struct job *then;
+};
+
+static atomic_uint done;
+static unsigned last;
+static bool in_order;
+
+static void run_job(struct work *w)
+{
+	struct job *j = CONTAINER_OF(w, struct job, work);
+
+	in_order = in_order && j->number == last;
+	last = j->number + 1;
+	atomic_fetch_add(&done, 1);
+}
+
+static void run_counted(struct work *w)
+{
+	struct job *j = CONTAINER_OF(w, struct job, work);
+
+	if (j->then)
+		workq_push(j->q, &j->then->work);
+	atomic_fetch_add(&done, 1);
+}
+
+static void one_worker_keeps_the_order(void **state)
+{
+	static struct job jobs[ITEMS];
+	struct workq *q = workq_new("qn-test", 1);
+
+	assert_non_null(q);
+	done = last = 0;
+	in_order = true;
+	for (unsigned i = 0; i < ITEMS; i++) {
+		jobs[i] = (struct job){.work.run = run_job, .number = i};
+		workq_push(q, &jobs[i].work);
+	}
+	assert_null(workq_free(q));
+	assert_int_equal(done, ITEMS);
+	assert_true(in_order);
+}
+
+/* What is queued runs before workq_free returns, also when work items queue others meanwhile. */
+static void free_runs_what_is_queued(void **state)
+{
+	static struct job jobs[2 * ITEMS];
+	struct workq *q = workq_new("qn-test", 4);
+
+	assert_non_null(q);
+	done = 0;
+	for (unsigned i = 0; i < ITEMS; i++) {
+		jobs[ITEMS + i] = (struct job){.work.run = run_counted, .q = q};
+		jobs[i] = (struct job){.work.run = run_counted, .q = q, .then = &jobs[ITEMS + i]};
+		workq_push(q, &jobs[i].work);
+	}
+	workq_free(q);
+	assert_int_equal(done, 2 * ITEMS);
+	assert_null(workq_free(NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(threads_have_a_name_and_no_signals),
+		cmocka_unit_test(one_worker_keeps_the_order),
+		cmocka_unit_test(free_runs_what_is_queued),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
