@@ -12,7 +12,8 @@
  *   DIR/index/              the drive's copy of the index, an LMDB environment                         (meta/)
  *
  * Names given to these functions are relative to DIR. All calls may be made from any thread; two calls on one file
- * range at a time are the caller's fault. Buffers, lengths and offsets of DRIVE_DIRECT I/O are multiples of 4096.
+ * range at a time are the caller's fault. Buffers, lengths and offsets of DRIVE_DIRECT I/O are multiples of 4096: else
+ * -EINVAL, on a drive without O_DIRECT too.
  */
 #ifndef QUOIN_DRIVE_DRIVE_H
 #define QUOIN_DRIVE_DRIVE_H
@@ -46,7 +47,8 @@ struct drive_space {
 
 struct drive_ops {
 	void (*close)(struct drive *d);
-	/* With DRIVE_CREATE the file gets `size` bytes, is fsynced, and so is its directory, before this returns. */
+	/* With DRIVE_CREATE the file gets `size` bytes, is fsynced, and so is its directory, before this returns; a missing
+	 * directory is made. On failure no file is left. */
 	int (*open)(struct drive *d, const char *name, unsigned flags, uint64_t size, struct drive_file **ret);
 	void (*close_file)(struct drive_file *f);
 	int (*pread)(struct drive_file *f, void *p, size_t len, uint64_t off, unsigned flags);
@@ -54,8 +56,10 @@ struct drive_ops {
 	int (*sync)(struct drive_file *f);                                  /* fdatasync */
 	int (*drop_clean)(struct drive_file *f);                            /* POSIX_FADV_DONTNEED of the whole file */
 	int (*punch)(struct drive_file *f, uint64_t off, uint64_t len);     /* hole, size kept */
+	int (*mkdir)(struct drive *d, const char *name);                    /* 0 when it is there; parent fsynced */
 	int (*rename)(struct drive *d, const char *from, const char *to);   /* both directories fsynced on return */
 	int (*unlink)(struct drive *d, const char *name);                   /* directory fsynced on return */
+	/* Each name in dir ("." for the drive itself) without "." and ".."; stops at and returns fn's first non-zero. */
 	int (*list)(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg);
 	int (*space)(struct drive *d, struct drive_space *ret);
 	/* Starts io; the result arrives in the queue's completion list, perhaps before this returns. */
@@ -65,9 +69,10 @@ struct drive_ops {
 struct drive {
 	const struct drive_ops *ops;
 	char *path;             /* of the directory, as given by the user; also its name in messages */
-	unsigned slot;          /* place in its set; set by identity_check */
-	uint8_t id[16];         /* drive id; set by identity_check */
-	bool direct;            /* O_DIRECT works here (probed at open) */
+	unsigned slot;          /* place in its set; set by identity_read and identity_format */
+	uint8_t id[16];         /* drive id; set with slot */
+	int lock_fd;            /* the flock()ed identity, closed by drive_close; -1: not held */
+	bool direct;            /* atomic; O_DIRECT works here (probed at open, corrected at first use) */
 	bool root_disk;         /* st_dev equals that of / (or, in a container, of /data) */
 	struct drive_health *health;
 };
@@ -75,13 +80,17 @@ struct drive {
 struct drive_file {
 	struct drive *drive;
 	int refs;               /* atomic; drive_file_ref/_unref */
-	uint64_t size;
+	uint64_t size;          /* when it was opened */
+	char *name;             /* as opened, for messages: a later rename does not change it */
 };
 
-/* Opens a directory as a drive: it must exist and be writable; makes journal/, seg/, spare/, index/; probes O_DIRECT
- * with a private file that it removes, and warns once when refused. 0, -ENOENT, -ENOTDIR, -EACCES, ... */
+/* Opens a directory as a drive: it must exist and be writable. Makes nothing in it (it may be somebody else's: see
+ * identity_read); journal/, seg/, spare/, index/ are made by super_format or with the first file in them. Probes
+ * O_DIRECT with a file that has no name, where the file system can, else in spare/ of a drive that has an identity;
+ * warns once when refused. 0, -ENOENT, -ENOTDIR, -EACCES, ... */
 int drive_posix_open(const char *path, struct drive **ret) WARN_UNUSED;
-struct drive *drive_close(struct drive *d);            /* accepts NULL; returns NULL */
+/* Drops the lock of the identity. All files must be closed and all I/O done. Accepts NULL; returns NULL. */
+struct drive *drive_close(struct drive *d);
 struct drive_file *drive_file_ref(struct drive_file *f);
 void drive_file_unref(struct drive_file *f);           /* accepts NULL; the last one closes */
 
@@ -92,6 +101,7 @@ int drive_pwrite(struct drive_file *f, const void *p, size_t len, uint64_t off, 
 int drive_sync(struct drive_file *f) WARN_UNUSED;
 int drive_drop_clean(struct drive_file *f) WARN_UNUSED;
 int drive_punch(struct drive_file *f, uint64_t off, uint64_t len) WARN_UNUSED;
+int drive_mkdir(struct drive *d, const char *name) WARN_UNUSED;
 int drive_rename(struct drive *d, const char *from, const char *to) WARN_UNUSED;
 int drive_unlink(struct drive *d, const char *name) WARN_UNUSED;
 int drive_list(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg) WARN_UNUSED;
@@ -115,27 +125,37 @@ struct drive_io {
 	uint64_t submit_ns;          /* mono, set by submit */
 	void (*done)(struct drive_io *io); /* called by reap; may submit again */
 	void *owner;
-	struct list node;            /* the queue's */
+	/* The queue's own. */
+	struct list node;
+	size_t moved;                /* bytes done: short transfers are continued */
+	int fd;
 };
 
-/* force_threads: no io_uring even where it is allowed (tests). NULL: no memory. Never fails for lack of io_uring. */
+/* depth: I/O that the kernel gets at a time; more may be submitted and waits its turn. force_threads: no io_uring even
+ * where it is allowed (tests). NULL: no memory (or no threads). Never fails for lack of io_uring. */
 struct drive_queue *drive_queue_new(unsigned depth, bool force_threads);
-struct drive_queue *drive_queue_free(struct drive_queue *q); /* waits for all I/O in flight; returns NULL */
+/* Waits for all I/O in flight and runs its done(). Accepts NULL; returns NULL. */
+struct drive_queue *drive_queue_free(struct drive_queue *q);
 int drive_queue_fd(struct drive_queue *q);
 void drive_queue_submit(struct drive_queue *q, struct drive_io *io); /* queues; flush sends many by one system call */
 void drive_queue_flush(struct drive_queue *q);
-/* Runs done() of every finished io; waits up to timeout_ns for the first (0: do not wait). Number finished. */
+/* Runs done() of every finished io, then flushes; waits up to timeout_ns for the first (0: do not wait). Number of done()
+ * calls. The fd may be readable with nothing to reap: it is cleared here. */
 unsigned drive_queue_reap(struct drive_queue *q, uint64_t timeout_ns);
-unsigned drive_queue_inflight(const struct drive_queue *q);
+unsigned drive_queue_inflight(const struct drive_queue *q); /* submitted, done() not yet returned */
+bool drive_queue_is_uring(const struct drive_queue *q);
 
 /* ---- Health ----------------------------------------------------------------------------------------------------- */
 struct drive_stats {
 	uint64_t reads, writes, syncs, errors, bytes_read, bytes_written;
+	uint64_t read_ns, write_ns, sync_ns; /* time spent, summed; queued I/O counts from its submit */
 	uint64_t last_error_ns;      /* wall */
 	char last_error[80];         /* "write journal/00000001.log: Input/output error" */
 	bool out;                    /* removed from the in-sync list */
 };
 void drive_stats(struct drive *d, struct drive_stats *ret);
+/* From now on every checked call and every submitted io fails with -EIO at once (drive_close excepted), until out is
+ * false again. What was in flight goes on. why: kept as last_error; NULL keeps the old one. */
 void drive_set_out(struct drive *d, bool out, const char *why);
 bool drive_is_out(const struct drive *d);
 

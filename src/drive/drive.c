@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What all kinds of drives share: the checked calls, health, file references.
+ */
+#include "drive/drive.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "drive/drive_internal.h"
+
+const char *const drive_dirs[4] = {"journal", "seg", "spare", "index"};
+
+#define ADD(field, v) __atomic_fetch_add(&(field), (v), __ATOMIC_RELAXED)
+#define GET(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+int drive_init(struct drive *d, const struct drive_ops *ops, const char *path)
+{
+	d->ops = ops;
+	d->lock_fd = -1;
+	d->path = strdup(path);
+	d->health = calloc(1, sizeof *d->health);
+	if (!d->path || !d->health) {
+		free(d->path);
+		free(d->health);
+		return -ENOMEM;
+	}
+	mutex_init(&d->health->lock, LOCK_DRIVE);
+	return 0;
+}
+
+void drive_done(struct drive *d)
+{
+	mutex_destroy(&d->health->lock);
+	free(d->health);
+	free(d->path);
+}
+
+struct drive *drive_close(struct drive *d)
+{
+	if (!d)
+		return NULL;
+	int lock_fd = d->lock_fd;
+	d->ops->close(d);
+	/* Last: whoever gets the lock next finds nothing of ours running. */
+	if (lock_fd >= 0)
+		close(lock_fd);
+	return NULL;
+}
+
+int drive_file_init(struct drive_file *f, struct drive *d, const char *name, uint64_t size)
+{
+	f->drive = d;
+	f->refs = 1;
+	f->size = size;
+	f->name = strdup(name);
+	return f->name ? 0 : -ENOMEM;
+}
+
+void drive_file_done(struct drive_file *f)
+{
+	free(f->name);
+}
+
+struct drive_file *drive_file_ref(struct drive_file *f)
+{
+	__atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED);
+	return f;
+}
+
+void drive_file_unref(struct drive_file *f)
+{
+	if (f && __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		f->drive->ops->close_file(f);
+}
+
+/* Answers that say something about a name or a cache, not about the drive's health. */
+static bool is_failure(int rc)
+{
+	return rc < 0 && rc != -EAGAIN && rc != -ENOENT && rc != -EEXIST && rc != -EINVAL;
+}
+
+static void note_error(struct drive *d, const char *what, const char *name, int rc)
+{
+	struct drive_health *h = d->health;
+
+	ADD(h->st.errors, 1);
+	mutex_lock(&h->lock);
+	h->st.last_error_ns = clock_wall_ns();
+	snprintf(h->st.last_error, sizeof h->st.last_error, "%s %.40s: %s", what, name, err_text(rc));
+	mutex_unlock(&h->lock);
+}
+
+static int checked(struct drive *d, const char *what, const char *name, int rc)
+{
+	if (is_failure(rc))
+		note_error(d, what, name, rc);
+	return rc;
+}
+
+void drive_account(struct drive_file *f, enum drive_io_op op, int rc, size_t len, uint64_t since_ns)
+{
+	static const char *const what[] = {"read", "write", "sync"};
+	struct drive_stats *st = &f->drive->health->st;
+	uint64_t ns = clock_mono_ns() - since_ns;
+
+	switch (op) {
+	case DRIVE_IO_READ:
+		ADD(st->reads, 1);
+		ADD(st->read_ns, ns);
+		ADD(st->bytes_read, rc < 0 ? 0 : len);
+		break;
+	case DRIVE_IO_WRITE:
+		ADD(st->writes, 1);
+		ADD(st->write_ns, ns);
+		ADD(st->bytes_written, rc < 0 ? 0 : len);
+		break;
+	case DRIVE_IO_SYNC:
+		ADD(st->syncs, 1);
+		ADD(st->sync_ns, ns);
+		break;
+	}
+	checked(f->drive, what[op], f->name, rc);
+}
+
+static bool misaligned(const void *p, size_t len, uint64_t off, unsigned flags)
+{
+	return (flags & DRIVE_DIRECT) && (((uintptr_t)p | len | off) & (DRIVE_BLOCK - 1));
+}
+
+int drive_open(struct drive *d, const char *name, unsigned flags, uint64_t size, struct drive_file **ret)
+{
+	if (drive_is_out(d))
+		return -EIO;
+	return checked(d, flags & DRIVE_CREATE ? "create" : "open", name, d->ops->open(d, name, flags, size, ret));
+}
+
+int drive_pread(struct drive_file *f, void *p, size_t len, uint64_t off, unsigned flags)
+{
+	if (drive_is_out(f->drive))
+		return -EIO;
+	if (misaligned(p, len, off, flags))
+		return -EINVAL;
+	uint64_t since_ns = clock_mono_ns();
+	int rc = f->drive->ops->pread(f, p, len, off, flags);
+	drive_account(f, DRIVE_IO_READ, rc, len, since_ns);
+	return rc;
+}
+
+int drive_pwrite(struct drive_file *f, const void *p, size_t len, uint64_t off, unsigned flags)
+{
+	if (drive_is_out(f->drive))
+		return -EIO;
+	if (misaligned(p, len, off, flags))
+		return -EINVAL;
+	uint64_t since_ns = clock_mono_ns();
+	int rc = f->drive->ops->pwrite(f, p, len, off, flags);
+	drive_account(f, DRIVE_IO_WRITE, rc, len, since_ns);
+	return rc;
+}
+
+int drive_sync(struct drive_file *f)
+{
+	if (drive_is_out(f->drive))
+		return -EIO;
+	uint64_t since_ns = clock_mono_ns();
+	int rc = f->drive->ops->sync(f);
+	drive_account(f, DRIVE_IO_SYNC, rc, 0, since_ns);
+	return rc;
+}
+
+int drive_drop_clean(struct drive_file *f)
+{
+	if (drive_is_out(f->drive))
+		return -EIO;
+	return checked(f->drive, "drop cache of", f->name, f->drive->ops->drop_clean(f));
+}
+
+int drive_punch(struct drive_file *f, uint64_t off, uint64_t len)
+{
+	if (drive_is_out(f->drive))
+		return -EIO;
+	return checked(f->drive, "punch", f->name, f->drive->ops->punch(f, off, len));
+}
+
+int drive_mkdir(struct drive *d, const char *name)
+{
+	if (drive_is_out(d))
+		return -EIO;
+	return checked(d, "mkdir", name, d->ops->mkdir(d, name));
+}
+
+int drive_rename(struct drive *d, const char *from, const char *to)
+{
+	if (drive_is_out(d))
+		return -EIO;
+	return checked(d, "rename", from, d->ops->rename(d, from, to));
+}
+
+int drive_unlink(struct drive *d, const char *name)
+{
+	if (drive_is_out(d))
+		return -EIO;
+	return checked(d, "unlink", name, d->ops->unlink(d, name));
+}
+
+int drive_list(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg)
+{
+	if (drive_is_out(d))
+		return -EIO;
+	/* Not counted: the error may be fn's own. */
+	return d->ops->list(d, dir, fn, arg);
+}
+
+int drive_space(struct drive *d, struct drive_space *ret)
+{
+	if (drive_is_out(d))
+		return -EIO;
+	return checked(d, "statvfs", ".", d->ops->space(d, ret));
+}
+
+void drive_stats(struct drive *d, struct drive_stats *ret)
+{
+	struct drive_stats *st = &d->health->st;
+	MUTEX_GUARD(&d->health->lock);
+
+	*ret = (struct drive_stats){
+		.reads = GET(st->reads),
+		.writes = GET(st->writes),
+		.syncs = GET(st->syncs),
+		.errors = GET(st->errors),
+		.bytes_read = GET(st->bytes_read),
+		.bytes_written = GET(st->bytes_written),
+		.read_ns = GET(st->read_ns),
+		.write_ns = GET(st->write_ns),
+		.sync_ns = GET(st->sync_ns),
+		.last_error_ns = st->last_error_ns,
+		.out = drive_is_out(d),
+	};
+	memcpy(ret->last_error, st->last_error, sizeof ret->last_error);
+}
+
+void drive_set_out(struct drive *d, bool out, const char *why)
+{
+	struct drive_health *h = d->health;
+
+	if (why) {
+		mutex_lock(&h->lock);
+		h->st.last_error_ns = clock_wall_ns();
+		snprintf(h->st.last_error, sizeof h->st.last_error, "%s", why);
+		mutex_unlock(&h->lock);
+	}
+	__atomic_store_n(&h->st.out, out, __ATOMIC_RELEASE);
+}
+
+bool drive_is_out(const struct drive *d)
+{
+	return __atomic_load_n(&d->health->st.out, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Asynchronous I/O: an io_uring, or threads where it is not allowed.
+ *
+ *   submit -> ops->submit -+-> drive_queue_local: waiting -> flush -> ring or workers -> ready -> reap -> done()
+ *                          +-> drive_queue_ready: ready (drives that work synchronously)
+ *
+ * One eventfd stands for all completions: the ring signals it, and so does the first entry of an empty ready list. Reap
+ * clears it before it collects, so nothing is missed; it may find nothing.
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "drive/drive.h"
+#include "drive/drive_internal.h"
+
+#define MAX_WORKERS 8
+#define MAX_TRANSFER (1U << 30)
+#define RETRY_NS NS_PER_MS
+
+struct drive_queue {
+	struct mutex lock;     /* LOCK_QUEUE: everything below but inflight */
+	struct list waiting;   /* not yet given to the ring, or to a worker */
+	struct list ready;     /* have their result */
+	unsigned depth;
+	unsigned in_ring;      /* entries of the ring without a completion */
+	unsigned inflight;     /* atomic */
+	int efd;
+	bool uring;
+	struct io_uring ring;
+	struct cond work;      /* workers wait for `waiting` or stop */
+	bool stop;
+	unsigned workers;
+	pthread_t worker[MAX_WORKERS];
+};
+
+static void signal_fd(struct drive_queue *q)
+{
+	uint64_t one = 1;
+
+	/* Only a full counter can fail it, and then it is readable. */
+	if (write(q->efd, &one, sizeof one) < 0)
+		return;
+}
+
+static void clear_fd(struct drive_queue *q)
+{
+	uint64_t n;
+
+	if (read(q->efd, &n, sizeof n) < 0)
+		return;
+}
+
+static void make_ready_locked(struct drive_queue *q, struct drive_io *io, int result)
+{
+	bool first = list_empty(&q->ready);
+
+	io->result = result;
+	list_add_tail(&q->ready, &io->node);
+	if (first)
+		signal_fd(q);
+}
+
+void drive_queue_ready(struct drive_queue *q, struct drive_io *io, int result)
+{
+	mutex_lock(&q->lock);
+	make_ready_locked(q, io, result);
+	mutex_unlock(&q->lock);
+}
+
+void drive_queue_local(struct drive_queue *q, struct drive_io *io)
+{
+	/* Here, without the lock: the first O_DIRECT I/O of a file opens a descriptor. */
+	io->fd = drive_posix_fd(io->file, io->flags);
+	mutex_lock(&q->lock);
+	list_add_tail(&q->waiting, &io->node);
+	mutex_unlock(&q->lock);
+}
+
+void drive_queue_submit(struct drive_queue *q, struct drive_io *io)
+{
+	unsigned bad = io->flags & DRIVE_DIRECT ? DRIVE_BLOCK - 1 : 0;
+
+	io->submit_ns = clock_mono_ns();
+	io->moved = 0;
+	io->result = -EINPROGRESS;
+	__atomic_fetch_add(&q->inflight, 1, __ATOMIC_RELAXED);
+	if (drive_is_out(io->file->drive))
+		drive_queue_ready(q, io, -EIO);
+	else if (io->op != DRIVE_IO_SYNC && (((uintptr_t)io->buf | io->len | io->off) & bad))
+		drive_queue_ready(q, io, -EINVAL);
+	else if (io->op != DRIVE_IO_SYNC && io->len == 0)
+		drive_queue_ready(q, io, 0);
+	else
+		io->file->drive->ops->submit(q, io);
+}
+
+/* ---- io_uring --------------------------------------------------------------------------------------------------- */
+
+static void prepare(struct io_uring_sqe *sqe, struct drive_io *io)
+{
+	char *p = (char *)io->buf + io->moved;
+	unsigned len = (unsigned)MIN(io->len - io->moved, (size_t)MAX_TRANSFER);
+	uint64_t off = io->off + io->moved;
+
+	switch (io->op) {
+	case DRIVE_IO_READ:
+		io_uring_prep_read(sqe, io->fd, p, len, off);
+		break;
+	case DRIVE_IO_WRITE:
+		io_uring_prep_write(sqe, io->fd, p, len, off);
+		sqe->rw_flags = io->flags & DRIVE_DSYNC ? RWF_DSYNC : 0;
+		break;
+	case DRIVE_IO_SYNC:
+		io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC);
+		break;
+	}
+	io_uring_sqe_set_data(sqe, io);
+}
+
+static void flush_ring_locked(struct drive_queue *q)
+{
+	while (q->in_ring < q->depth && !list_empty(&q->waiting)) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
+		if (!sqe)
+			break;
+		prepare(sqe, LIST_ENTRY(list_pop(&q->waiting), struct drive_io, node));
+		q->in_ring++;
+	}
+	/* What the kernel does not take now (no memory, interrupted) stays in the ring; reap tries again. */
+	while (io_uring_sq_ready(&q->ring) && io_uring_submit(&q->ring) > 0)
+		;
+}
+
+static void complete_locked(struct drive_queue *q, struct drive_io *io, int res)
+{
+	if (res == -EINTR || res == -EAGAIN) {
+		list_add_head(&q->waiting, &io->node);
+		return;
+	}
+	if (res < 0 || io->op == DRIVE_IO_SYNC) {
+		make_ready_locked(q, io, MIN(res, 0));
+		return;
+	}
+	if (res == 0) {
+		make_ready_locked(q, io, -EIO);
+		return;
+	}
+	io->moved += (size_t)res;
+	if (io->moved == io->len) {
+		make_ready_locked(q, io, 0);
+		return;
+	}
+	/* The rest of a transfer that ended inside a block cannot be O_DIRECT. */
+	if (io->moved & (DRIVE_BLOCK - 1))
+		io->fd = drive_posix_fd(io->file, 0);
+	list_add_head(&q->waiting, &io->node);
+}
+
+static void collect_ring_locked(struct drive_queue *q)
+{
+	struct io_uring_cqe *cqe;
+
+	while (io_uring_peek_cqe(&q->ring, &cqe) == 0) {
+		struct drive_io *io = io_uring_cqe_get_data(cqe);
+		int res = cqe->res;
+		io_uring_cqe_seen(&q->ring, cqe);
+		q->in_ring--;
+		complete_locked(q, io, res);
+	}
+}
+
+static bool ring_can(struct io_uring *ring)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+	bool ok = probe && io_uring_opcode_supported(probe, IORING_OP_READ) &&
+		  io_uring_opcode_supported(probe, IORING_OP_WRITE) && io_uring_opcode_supported(probe, IORING_OP_FSYNC);
+
+	if (probe)
+		io_uring_free_probe(probe);
+	return ok;
+}
+
+static bool start_ring(struct drive_queue *q)
+{
+	if (io_uring_queue_init(q->depth, &q->ring, IORING_SETUP_CLAMP) < 0)
+		return false;
+	if (ring_can(&q->ring) && io_uring_register_eventfd(&q->ring, q->efd) == 0) {
+		q->depth = MIN(q->depth, *q->ring.sq.kring_entries);
+		return true;
+	}
+	io_uring_queue_exit(&q->ring);
+	return false;
+}
+
+/* ---- Threads ---------------------------------------------------------------------------------------------------- */
+
+static int run_io(struct drive_io *io)
+{
+	const struct drive_ops *ops = io->file->drive->ops;
+
+	switch (io->op) {
+	case DRIVE_IO_READ:
+		return ops->pread(io->file, io->buf, io->len, io->off, io->flags);
+	case DRIVE_IO_WRITE:
+		return ops->pwrite(io->file, io->buf, io->len, io->off, io->flags);
+	case DRIVE_IO_SYNC:
+		return ops->sync(io->file);
+	}
+	return -EINVAL;
+}
+
+static void *worker_main(void *arg)
+{
+	struct drive_queue *q = arg;
+
+	mutex_lock(&q->lock);
+	for (;;) {
+		struct list *n = list_pop(&q->waiting);
+		if (!n && q->stop)
+			break;
+		if (!n) {
+			cond_wait(&q->work, &q->lock);
+			continue;
+		}
+		struct drive_io *io = LIST_ENTRY(n, struct drive_io, node);
+		mutex_unlock(&q->lock);
+		int rc = run_io(io);
+		mutex_lock(&q->lock);
+		make_ready_locked(q, io, rc);
+	}
+	mutex_unlock(&q->lock);
+	return NULL;
+}
+
+static void stop_threads(struct drive_queue *q)
+{
+	mutex_lock(&q->lock);
+	q->stop = true;
+	cond_broadcast(&q->work);
+	mutex_unlock(&q->lock);
+	for (unsigned i = 0; i < q->workers; i++)
+		thread_join(q->worker[i]);
+}
+
+static bool start_threads(struct drive_queue *q)
+{
+	while (q->workers < MIN(q->depth, (unsigned)MAX_WORKERS)) {
+		if (thread_start(&q->worker[q->workers], "qn-drive-io", worker_main, q) < 0)
+			break;
+		q->workers++;
+	}
+	/* Fewer than wished will do. */
+	return q->workers > 0;
+}
+
+/* ---- Both ------------------------------------------------------------------------------------------------------- */
+
+struct drive_queue *drive_queue_new(unsigned depth, bool force_threads)
+{
+	struct drive_queue *q = calloc(1, sizeof *q);
+
+	if (!q)
+		return NULL;
+	mutex_init(&q->lock, LOCK_QUEUE);
+	cond_init(&q->work);
+	list_init(&q->waiting);
+	list_init(&q->ready);
+	q->depth = MAX(depth, 1U);
+	q->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	q->uring = q->efd >= 0 && !force_threads && start_ring(q);
+	if (q->efd < 0 || (!q->uring && !start_threads(q)))
+		return drive_queue_free(q);
+	return q;
+}
+
+struct drive_queue *drive_queue_free(struct drive_queue *q)
+{
+	if (!q)
+		return NULL;
+	while (drive_queue_inflight(q)) {
+		drive_queue_flush(q);
+		drive_queue_reap(q, NS_PER_S);
+	}
+	if (q->uring)
+		io_uring_queue_exit(&q->ring);
+	else
+		stop_threads(q);
+	if (q->efd >= 0)
+		close(q->efd);
+	cond_destroy(&q->work);
+	mutex_destroy(&q->lock);
+	free(q);
+	return NULL;
+}
+
+int drive_queue_fd(struct drive_queue *q)
+{
+	return q->efd;
+}
+
+bool drive_queue_is_uring(const struct drive_queue *q)
+{
+	return q->uring;
+}
+
+unsigned drive_queue_inflight(const struct drive_queue *q)
+{
+	return __atomic_load_n(&q->inflight, __ATOMIC_ACQUIRE);
+}
+
+void drive_queue_flush(struct drive_queue *q)
+{
+	mutex_lock(&q->lock);
+	if (q->uring)
+		flush_ring_locked(q);
+	else if (!list_empty(&q->waiting))
+		cond_broadcast(&q->work);
+	mutex_unlock(&q->lock);
+}
+
+/* Moves what is finished to ret; true when the ring still holds entries that the kernel would not take. */
+static bool collect(struct drive_queue *q, struct list *ret)
+{
+	bool stuck = false;
+
+	clear_fd(q);
+	mutex_lock(&q->lock);
+	if (q->uring) {
+		collect_ring_locked(q);
+		flush_ring_locked(q);
+		stuck = io_uring_sq_ready(&q->ring) > 0;
+	}
+	list_splice_tail(ret, &q->ready);
+	mutex_unlock(&q->lock);
+	return stuck;
+}
+
+static void wait_fd(struct drive_queue *q, uint64_t ns)
+{
+	struct pollfd p = {.fd = q->efd, .events = POLLIN};
+	struct timespec ts = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+
+	(void)ppoll(&p, 1, &ts, NULL);
+}
+
+static unsigned run_done(struct drive_queue *q, struct list *finished)
+{
+	struct list *n;
+	unsigned count = 0;
+
+	while ((n = list_pop(finished)) != NULL) {
+		struct drive_io *io = LIST_ENTRY(n, struct drive_io, node);
+		drive_account(io->file, io->op, io->result, io->len, io->submit_ns);
+		count++;
+		/* done may free or submit io: it is not ours any more. */
+		io->done(io);
+		__atomic_fetch_sub(&q->inflight, 1, __ATOMIC_RELEASE);
+	}
+	return count;
+}
+
+unsigned drive_queue_reap(struct drive_queue *q, uint64_t timeout_ns)
+{
+	struct list finished = LIST_INIT(finished);
+	uint64_t now_ns = timeout_ns ? clock_mono_ns() : 0;
+	uint64_t deadline_ns = now_ns + timeout_ns;
+
+	for (;;) {
+		bool stuck = collect(q, &finished);
+		if (!list_empty(&finished) || now_ns >= deadline_ns)
+			break;
+		wait_fd(q, stuck ? MIN(RETRY_NS, deadline_ns - now_ns) : deadline_ns - now_ns);
+		now_ns = clock_mono_ns();
+	}
+	unsigned count = run_done(q, &finished);
+	if (count)
+		drive_queue_flush(q);
+	return count;
+}
