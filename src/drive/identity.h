@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Who a drive is. The file `identity` (one 4 KiB block: magic "QIDN", format u16, deployment id 16, drive id 16, pool,
- * set, slot, N, K, M u16 each, created u64, feature flags u64, crc32c u32) is written once, at format, and held with
- * flock() while a daemon uses the drive.
+ * set, slot, N, K, M u16 each, created u64, feature flags u64, zeros, crc32c u32 in the last 4 bytes) is written once,
+ * at format, and held with flock() while a daemon uses the drive. Format order: super_format, identity_format, then
+ * journal files: a format that was cut short leaves a drive that is still blank, or one that is formatted.
  */
 #ifndef QUOIN_DRIVE_IDENTITY_H
 #define QUOIN_DRIVE_IDENTITY_H
@@ -15,10 +16,13 @@ struct identity {
 	uint64_t created_ns;
 };
 
-/* Reads and locks. 0; -ENODATA: blank (nothing that quoin made, directory empty but for lost+found);
- * -QE_DRIVE_LOCKED; -QE_DRIVE_FORMAT: damaged, newer, or a directory with foreign content. Never writes. */
+/* Reads and locks, and sets the drive's slot and id. 0; -ENODATA: blank (the directory is empty but for lost+found and
+ * what a format that was cut short leaves: empty journal/, seg/, spare/, index/, a superblock of our format, an identity
+ * under its temporary name); -QE_DRIVE_LOCKED; -QE_DRIVE_FORMAT: damaged, newer, or a directory with foreign content.
+ * Never writes. The lock is kept until drive_close. */
 int identity_read(struct drive *d, struct identity *ret) WARN_UNUSED;
-/* Writes the identity of a blank drive (its superblock is written before: super_format), and locks it. */
+/* Writes the identity of a blank drive (its superblock is written before: super_format), and locks it. -EEXIST: it has
+ * one; -QE_DRIVE_LOCKED: somebody else is about it. */
 int identity_format(struct drive *d, const struct identity *id) WARN_UNUSED;
 
 #endif
