@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * JSON answers as text for people: an object is "key: value" lines, an array of objects a table. The daemon decides
+ * what there is to show; members named *_bytes are shown as sizes.
+ */
+#ifndef QUOIN_CLI_OUTPUT_INTERNAL_H
+#define QUOIN_CLI_OUTPUT_INTERNAL_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+
+void output_text(const json_t *j, struct buf *ret);
+/* "1.5 GiB" */
+void output_size(uint64_t bytes, struct buf *ret);
+
+#endif
