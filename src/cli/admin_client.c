@@ -83,13 +83,15 @@ static void say_status(const struct admin_client *a, long status, struct buf *bo
 	const char *xml = strstr(buf_cstr(body), "<Message>");
 
 	if (code || message)
-		fprintf(stderr, "quoin: %s answered %ld %s: %s\n", a->endpoint, status, code ? code : "", message ? message : "");
+		fprintf(stderr, "quoin: %s answered %ld %s: %s\n", a->endpoint, status, code ? code : "",
+		        message ? message : "");
 	else if (xml)
 		fprintf(stderr, "quoin: %s answered %ld: %.*s\n", a->endpoint, status, (int)strcspn(xml + 9, "<"), xml + 9);
 	else
 		fprintf(stderr, "quoin: %s answered %ld\n", a->endpoint, status);
 	if (status == 403)
-		fprintf(stderr, "quoin: give the server's keys by QUOIN_ROOT_USER and QUOIN_ROOT_PASSWORD, or its file by -c\n");
+		fprintf(stderr,
+		        "quoin: give the server's keys by QUOIN_ROOT_USER and QUOIN_ROOT_PASSWORD, or its file by -c\n");
 	json_decref(j);
 }
 

@@ -79,8 +79,8 @@ static void find_columns(const json_t *rows, struct table *t)
 	const char *key;
 	json_t *row, *v;
 
-	json_array_foreach(rows, i, row) {
-		json_object_foreach(row, key, v) {
+	json_array_foreach (rows, i, row) {
+		json_object_foreach (row, key, v) {
 			CLEANUP_BUF struct buf cell = BUF_INIT;
 			size_t col = 0;
 
@@ -116,7 +116,7 @@ static void add_nested_members(const json_t *row, int depth, struct buf *ret)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)row, key, v) {
+	json_object_foreach ((json_t *)(uintptr_t)row, key, v) {
 		if (is_nested(v))
 			add_value(key, v, depth, ret);
 	}
@@ -137,7 +137,7 @@ static void add_table(const json_t *rows, int depth, struct buf *ret)
 		add_cell(&t, col, &cell, ret);
 	}
 	buf_add_char(ret, '\n');
-	json_array_foreach(rows, i, row) {
+	json_array_foreach (rows, i, row) {
 		add_indent(depth, ret);
 		for (size_t col = 0; col < t.n; col++) {
 			CLEANUP_BUF struct buf cell = BUF_INIT;
@@ -159,7 +159,7 @@ static void add_array(const json_t *a, int depth, struct buf *ret)
 		add_table(a, depth, ret);
 		return;
 	}
-	json_array_foreach(a, i, v) {
+	json_array_foreach (a, i, v) {
 		add_indent(depth, ret);
 		add_scalar("", v, ret);
 		buf_add_char(ret, '\n');
@@ -171,7 +171,7 @@ static void add_object(const json_t *o, int depth, struct buf *ret)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)o, key, v)
+	json_object_foreach ((json_t *)(uintptr_t)o, key, v)
 		add_value(key, v, depth, ret);
 }
 

@@ -13,10 +13,10 @@
 
 struct range {
 	uint64_t first, last;
-	int width;      /* digits, leading zeros included; 0: no padding */
+	int width; /* digits, leading zeros included; 0: no padding */
 	bool hex;
-	size_t at;      /* of the '{' in the pattern */
-	size_t end;     /* behind the '}' */
+	size_t at;  /* of the '{' in the pattern */
+	size_t end; /* behind the '}' */
 };
 
 struct pattern {
@@ -86,8 +86,10 @@ static int parse_pattern(struct pattern *p, char *why, size_t why_size)
 		r->at = i;
 		r->end = (size_t)close + 1;
 		if (!parse_range(str_sub(p->text, i + 1, (size_t)close - i - 1), r))
-			return bad(p->text, "has no range in its braces; write for example {1...4}, with three dots and the smaller "
-			           "number first", why, why_size);
+			return bad(p->text,
+			           "has no range in its braces; write for example {1...4}, with three dots and the smaller "
+			           "number first",
+			           why, why_size);
 		if (r->last - r->first >= CONF_ELLIPSES_MAX || (total *= r->last - r->first + 1) > CONF_ELLIPSES_MAX)
 			return bad(p->text, "stands for more than 1024 names", why, why_size);
 		i = (size_t)close;

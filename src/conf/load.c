@@ -220,8 +220,8 @@ int conf_check_server(const struct conf *c, struct conf_error *ret_err)
 		return fail(ret_err, "configuration", "drives",
 		            "there are none; give their directories as arguments, for example /mnt/drive{1...4}");
 	if (conf_parity(c) > c->drives.n / 2) {
-		snprintf(why, sizeof(why), "%u of %zu drives is more than half; allowed is 0 to %zu", conf_parity(c), c->drives.n,
-		         c->drives.n / 2);
+		snprintf(why, sizeof(why), "%u of %zu drives is more than half; allowed is 0 to %zu", conf_parity(c),
+		         c->drives.n, c->drives.n / 2);
 		return fail(ret_err, "configuration", "parity", why);
 	}
 	return 0;

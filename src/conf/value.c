@@ -165,7 +165,11 @@ static int say_form(const struct conf_key *k, struct str text, char *why, size_t
 		return -EINVAL;
 	}
 	for (size_t i = 0; k->choices[i] && (size_t)n < size; i++)
-		n += snprintf(why + n, size - (size_t)n, "%s%s", i == 0 ? "" : k->choices[i + 1] ? ", " : " or ", k->choices[i]);
+		n += snprintf(why + n, size - (size_t)n, "%s%s",
+		              i == 0              ? ""
+		              : k->choices[i + 1] ? ", "
+		                                  : " or ",
+		              k->choices[i]);
 	return -EINVAL;
 }
 
@@ -222,7 +226,8 @@ static int set_text(const struct conf_key *k, struct conf *c, struct str text, c
 		return -EINVAL;
 	}
 	if (k->max != 0 && (text.len < k->min || text.len > k->max)) {
-		snprintf(why, size, "the value has %zu characters; allowed are %" PRIu64 " to %" PRIu64, text.len, k->min, k->max);
+		snprintf(why, size, "the value has %zu characters; allowed are %" PRIu64 " to %" PRIu64, text.len, k->min,
+		         k->max);
 		return -EINVAL;
 	}
 	if (k->type == CONFTYPE_ADDRESS && conf_address_parse(text, &a) < 0)
@@ -252,12 +257,14 @@ static int add_drive(void *arg, struct str item)
 	}
 	for (size_t i = 0; i < a->drives->n; i++) {
 		if (str_eqc(item, a->drives->v[i])) {
-			snprintf(a->why, a->why_size, "%.*s is there twice; each drive needs a directory of its own", STR_FMT(item));
+			snprintf(a->why, a->why_size, "%.*s is there twice; each drive needs a directory of its own",
+			         STR_FMT(item));
 			return -EINVAL;
 		}
 	}
 	if (a->drives->n >= a->k->max) {
-		snprintf(a->why, a->why_size, "there are more than %" PRIu64 " drives; a set has 1 to %" PRIu64, a->k->max, a->k->max);
+		snprintf(a->why, a->why_size, "there are more than %" PRIu64 " drives; a set has 1 to %" PRIu64, a->k->max,
+		         a->k->max);
 		return -EINVAL;
 	}
 	return conf_list_add(a->drives, item);
@@ -382,7 +389,8 @@ void conf_schema_dump(FILE *f)
 		conf_key_env(k, env, sizeof(env));
 		fprintf(f, "%s\t%s\t", k->name, conf_type_name(k->type));
 		dump_range(k, f);
-		fprintf(f, "\t%s\t%s%s\t%s%s%s\t%s\n", k->def[0] ? k->def : "-", k->flags & CONFKEY_RELOAD ? "reload" : "restart",
-		        k->flags & CONFKEY_SECRET ? ",secret" : "", env, k->env ? " " : "", k->env ? k->env : "", k->help);
+		fprintf(f, "\t%s\t%s%s\t%s%s%s\t%s\n", k->def[0] ? k->def : "-",
+		        k->flags & CONFKEY_RELOAD ? "reload" : "restart", k->flags & CONFKEY_SECRET ? ",secret" : "", env,
+		        k->env ? " " : "", k->env ? k->env : "", k->help);
 	}
 }

@@ -159,7 +159,8 @@ static int syntax_error(struct reader *r, const yaml_parser_t *p)
 {
 	if (p->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
-	return fail(r, p->problem_mark.line + 1, "not valid YAML: %s%s%s; check the indentation and the quotes near this line",
+	return fail(r, p->problem_mark.line + 1,
+	            "not valid YAML: %s%s%s; check the indentation and the quotes near this line",
 	            p->problem ? p->problem : "unreadable", p->context ? ", " : "", p->context ? p->context : "");
 }
 
@@ -212,8 +213,8 @@ int conf_yaml_read_file(const char *path, struct conf *c, struct conf_error *ret
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc < 0) {
-		snprintf(ret_err->text, sizeof(ret_err->text), "%s: cannot be read: %s; check the path and its permissions", path,
-		         strerror(-rc));
+		snprintf(ret_err->text, sizeof(ret_err->text), "%s: cannot be read: %s; check the path and its permissions",
+		         path, strerror(-rc));
 		return -QE_CONFIG;
 	}
 	return conf_yaml_read(path, buf_str(&text), c, ret_err);
