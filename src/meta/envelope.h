@@ -6,6 +6,7 @@
 #ifndef QUOIN_META_ENVELOPE_H
 #define QUOIN_META_ENVELOPE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/macros.h"
@@ -17,7 +18,12 @@
 
 /* row: ENVELOPE_BYTES of room followed by the body; fills the envelope. */
 void envelope_seal(unsigned table, struct str key, uint64_t seq, void *row, size_t len);
-/* 0, -QE_CORRUPT, -QE_DRIVE_FORMAT (unknown format). */
+/* The same for a row that continues in `pieces` piece rows (index only; 0: none). */
+void envelope_seal_parts(unsigned table, struct str key, uint64_t seq, unsigned pieces, void *row, size_t len);
+/* 0, -QE_CORRUPT, -QE_DRIVE_FORMAT (unknown format). ret_seq may be NULL. */
 int envelope_check(unsigned table, struct str key, struct str row, uint64_t *ret_seq) WARN_UNUSED;
+/* Of a checked row. */
+unsigned envelope_pieces(struct str row);
+uint64_t envelope_seq(struct str row);
 
 #endif

@@ -16,19 +16,25 @@
 #include "erasure/set.h"
 #include "meta/tables.h"
 
-/* ---- Keys: each appends the key's bytes to k[META_KEY_MAX] and returns its length ---------------------------------- */
+/* ---- Keys: each sets all of k ------------------------------------------------------------------------------------- */
 #define META_NAME_PIECE 400 /* a name component of this length or more continues in another row */
 
 struct meta_key {
-	uint8_t len16_pad[2];
 	uint16_t len;
 	uint8_t b[META_KEY_MAX + 1];
 };
+static inline struct str key_of(const struct meta_key *k)
+{
+	return (struct str){(const char *)k->b, k->len};
+}
 void key_u64(struct meta_key *k, uint64_t a);
 void key_u64_u64(struct meta_key *k, uint64_t a, uint64_t b);
 void key_u64_u64_u64(struct meta_key *k, uint64_t a, uint64_t b, uint64_t c);
-void key_u64_str(struct meta_key *k, uint64_t a, struct str s);   /* s.len <= 503 */
-void key_str(struct meta_key *k, struct str s);
+/* s.len <= 503; a row of more than ROW_PLAIN_MAX bytes needs a key of at most ROW_PIECES_KEY_MAX. */
+void key_u64_str(struct meta_key *k, uint64_t a, struct str s);
+void key_str(struct meta_key *k, struct str s);                   /* s.len <= 511 */
+#define ROW_PLAIN_MAX 1500
+#define ROW_PIECES_KEY_MAX (META_KEY_MAX - 3)
 void key_bsum(struct meta_key *k, uint64_t blob, uint8_t kind, uint32_t n);
 void key_stripe(struct meta_key *k, uint64_t segment, uint32_t offset_4k);
 void key_missing(struct meta_key *k, uint8_t slot, uint64_t segment, uint32_t from_4k);
@@ -99,11 +105,22 @@ struct row_entry {
 	struct str xattrs;        /* kv list of xattrs other than user.* that S3 shows as metadata */
 	struct str rest;
 };
-/* ret_stamp_off: where in the body 8 bytes of modification time lie, for meta_batch_put (0: none). */
+/* ret_stamp_off (may be NULL): where in the body 8 bytes of modification time lie, for meta_batch_put (0: none). It is
+ * that of the object; of a directory without marker it is attr.mtime_ns. */
 void row_entry_encode(struct buf *b, const struct row_entry *e, uint16_t *ret_stamp_off);
 int row_entry_decode(struct str body, struct row_entry *ret) WARN_UNUSED;
 
 enum dir_flags { DIR_EXPLICIT = 1 };
+/* Offsets in the body, for what the sequencer changes in place. le64 each, flags le32. */
+#define ROW_DIR_PARENT_OFF 0
+#define ROW_DIR_FLAGS_OFF 16
+#define ROW_DIR_LIVE_OFF 24
+#define ROW_DIR_CHILDREN_OFF 32
+#define ROW_DIR_LOCKED_OFF 40
+#define ROW_DIR_UPLOADS_OFF 48
+#define ROW_DIR_MTIME_OFF 80
+#define ROW_DIR_CTIME_OFF 88
+#define ROW_DIR_FIXED 104
 struct row_dir {
 	uint64_t parent;          /* dir id; 0 for the root of a bucket */
 	uint64_t bucket;
@@ -129,6 +146,8 @@ struct row_bucket { uint64_t root_dir, upload_root, created_ns; uint8_t versioni
 void row_bucket_encode(struct buf *b, const struct row_bucket *r);
 int row_bucket_decode(struct str body, struct row_bucket *ret) WARN_UNUSED;
 
+/* The body is exactly these, le64 each, in this order. */
+#define ROW_USAGE_FIELDS 6
 struct row_usage { uint64_t objects, versions, markers, bytes, stored, uploads; };
 void row_usage_encode(struct buf *b, const struct row_usage *r);
 int row_usage_decode(struct str body, struct row_usage *ret) WARN_UNUSED;
@@ -170,11 +189,13 @@ struct row_blob {
 	const uint8_t *crcs;      /* le32 each */
 	struct str rest;
 };
+#define ROW_BLOB_REFS_OFF 8     /* le32 */
 #define ROW_BLOB_CRCS 64
 #define ROW_BSUM_RUN 256
 void row_blob_encode(struct buf *b, const struct row_blob *r);
 int row_blob_decode(struct str body, struct row_blob *ret) WARN_UNUSED;
 
+#define ROW_SEGMENT_LIVE_OFF 16 /* le64 */
 void row_segment_encode(struct buf *b, const struct segment_info *r);
 int row_segment_decode(struct str body, struct segment_info *ret) WARN_UNUSED;
 struct row_missing { uint32_t to_4k; uint8_t reason; };
@@ -196,6 +217,7 @@ struct row_upload {           /* key: upload key id 8, initiated_ns 8, upload id
 void row_upload_encode(struct buf *b, const struct row_upload *r);
 int row_upload_decode(struct str body, struct row_upload *ret) WARN_UNUSED;
 
+#define ROW_UPART_MTIME_OFF 8   /* le64: stamp */
 struct row_upart {
 	uint64_t size, mtime_ns;
 	struct str etag, checksum;
