@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "base/buf.h"
+#include "base/macros.h"
 
 void output_text(const json_t *j, struct buf *ret);
 /* "1.5 GiB" */
