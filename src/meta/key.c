@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keys of rows. Integers are big-endian, so that memcmp order is numeric order; the layouts are in STORAGE.md section 6.
+ * Keys of rows. Integers are big-endian, so that memcmp order is numeric order; layouts: STORAGE.md section 6.
  */
 #include "meta/row.h"
 

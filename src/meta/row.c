@@ -31,7 +31,8 @@
  *   reclaim   8  len u64
  *   orphan   16  bucket u64, since u64
  *   upload    8  bucket u64; 1 key, 3 checksum, 4 storage class, 5 meta, 6 tags
- *   upart    40  size u64, mtime u64, crc64nvme u64, map u64, crc32c u32, 0 u32; 2 etag, 3 checksum, 8 extents, 9 in-row
+ *   upart    40  size u64, mtime u64, crc64nvme u64, map u64, crc32c u32, 0 u32; 2 etag, 3 checksum, 8 extents,
+ *                9 in-row content
  */
 #include "meta/row_internal.h"
 
@@ -92,13 +93,21 @@ static void object_tlvs(struct buf *b, const struct row_object *o)
 }
 
 /* The TLVs of an object and what may be around them; name and xattrs belong to the row. */
-static int object_tlvs_read(struct str tlvs, struct row_object *o, struct str *name, struct str *xattrs, struct str *rest)
+static int object_tlvs_read(struct str tlvs, struct row_object *o, struct str *name, struct str *xattrs,
+                            struct str *rest)
 {
 	struct str extents;
 	const struct row_field f[] = {
-		{TAG_NAME, name}, {TAG_ETAG, &o->etag}, {TAG_CHECKSUM, &o->checksum},
-		{TAG_STORAGE_CLASS, &o->storage_class}, {TAG_META, &o->meta}, {TAG_TAGS, &o->tags}, {TAG_PARTS, &o->parts},
-		{TAG_EXTENTS, &extents}, {TAG_INROW, &o->inrow}, {TAG_XATTRS, xattrs},
+		{TAG_NAME, name},
+		{TAG_ETAG, &o->etag},
+		{TAG_CHECKSUM, &o->checksum},
+		{TAG_STORAGE_CLASS, &o->storage_class},
+		{TAG_META, &o->meta},
+		{TAG_TAGS, &o->tags},
+		{TAG_PARTS, &o->parts},
+		{TAG_EXTENTS, &extents},
+		{TAG_INROW, &o->inrow},
+		{TAG_XATTRS, xattrs},
 	};
 	unsigned skip = name ? 0 : 1;
 	int rc = row_tlv_read(tlvs, f + skip, ARRAY_SIZE(f) - skip, rest);
@@ -196,7 +205,8 @@ int row_dir_decode(struct str body, struct row_dir *ret)
 	if (body.len < ROW_DIR_FIXED + OBJECT_BYTES)
 		return -QE_CORRUPT;
 	object_get(f + ROW_DIR_FIXED, &ret->obj);
-	return object_tlvs_read(behind(body, ROW_DIR_FIXED + OBJECT_BYTES), &ret->obj, &ret->name, &ret->xattrs, &ret->rest);
+	return object_tlvs_read(behind(body, ROW_DIR_FIXED + OBJECT_BYTES), &ret->obj, &ret->name, &ret->xattrs,
+	                        &ret->rest);
 }
 
 void row_file_encode(struct buf *b, const struct row_file *r, uint16_t *ret_stamp_off)
@@ -365,7 +375,7 @@ void row_upload_encode(struct buf *b, const struct row_upload *r)
 int row_upload_decode(struct str body, struct row_upload *ret)
 {
 	const struct row_field f[] = {
-		{TAG_NAME, &ret->key}, {TAG_CHECKSUM, &ret->checksum}, {TAG_STORAGE_CLASS, &ret->storage_class},
+		{TAG_NAME, &ret->key},  {TAG_CHECKSUM, &ret->checksum}, {TAG_STORAGE_CLASS, &ret->storage_class},
 		{TAG_META, &ret->meta}, {TAG_TAGS, &ret->tags},
 	};
 

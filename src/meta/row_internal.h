@@ -9,8 +9,17 @@
 
 /* On disk. Never reuse a number; a new tag takes the next one, whatever row it is for. */
 enum row_tag {
-	TAG_NAME = 1, TAG_ETAG = 2, TAG_CHECKSUM = 3, TAG_STORAGE_CLASS = 4, TAG_META = 5, TAG_TAGS = 6, TAG_PARTS = 7,
-	TAG_EXTENTS = 8, TAG_INROW = 9, TAG_XATTRS = 10, TAG_CRCS = 11,
+	TAG_NAME = 1,
+	TAG_ETAG = 2,
+	TAG_CHECKSUM = 3,
+	TAG_STORAGE_CLASS = 4,
+	TAG_META = 5,
+	TAG_TAGS = 6,
+	TAG_PARTS = 7,
+	TAG_EXTENTS = 8,
+	TAG_INROW = 9,
+	TAG_XATTRS = 10,
+	TAG_CRCS = 11,
 	TAG_MUST_UNDERSTAND = 0x8000
 };
 

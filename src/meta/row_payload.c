@@ -183,8 +183,8 @@ int row_segment_decode(struct str body, struct segment_info *ret)
 	ret->size_4k = le32_get(f + 36);
 	ret->sealed_4k = le32_get(f + 40);
 	/* What readers divide and shift by. */
-	if (ret->cls < SEGMENT_LARGE || ret->cls > SEGMENT_PACKED || ret->state > SEGMENT_DEAD || !ret->k || !ret->cell_4k ||
-	    ret->k + ret->m > ret->n || ret->block_log2 > 30)
+	if (ret->cls < SEGMENT_LARGE || ret->cls > SEGMENT_PACKED || ret->state > SEGMENT_DEAD || !ret->k ||
+	    !ret->cell_4k || ret->k + ret->m > ret->n || ret->block_log2 > 30)
 		return -QE_CORRUPT;
 	return row_tlv_read(behind(body, SEGMENT_FIXED), NULL, 0, NULL);
 }
@@ -244,7 +244,10 @@ int row_upart_decode(struct str body, struct row_upart *ret)
 	const uint8_t *f = bytes(body);
 	struct str extents;
 	const struct row_field fields[] = {
-		{TAG_ETAG, &ret->etag}, {TAG_CHECKSUM, &ret->checksum}, {TAG_EXTENTS, &extents}, {TAG_INROW, &ret->inrow},
+		{TAG_ETAG, &ret->etag},
+		{TAG_CHECKSUM, &ret->checksum},
+		{TAG_EXTENTS, &extents},
+		{TAG_INROW, &ret->inrow},
 	};
 	int rc;
 

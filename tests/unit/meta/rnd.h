@@ -10,13 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/str.h"
+
 static uint64_t rnd_state;
 
 static inline void rnd_init(uint64_t dflt)
 {
 	const char *e = getenv("QUOIN_TEST_SEED");
 
-	rnd_state = e ? strtoull(e, NULL, 0) : dflt;
+	rnd_state = dflt;
+	if (e && str_to_u64(str_of(e), &rnd_state) < 0)
+		abort();
 	printf("# QUOIN_TEST_SEED=%" PRIu64 "\n", rnd_state);
 }
 

@@ -114,7 +114,10 @@ union any {
 	struct row_usage usage;
 	struct row_link link;
 	struct row_map_head head;
-	struct { struct row_extent e[ROW_MAP_RUN]; int n; } run;
+	struct {
+		struct row_extent e[ROW_MAP_RUN];
+		int n;
+	} run;
 	struct row_blob blob;
 	struct segment_info segment;
 	struct row_missing missing;
@@ -123,28 +126,61 @@ union any {
 	struct row_upload upload;
 	struct row_upart upart;
 };
-enum { ENTRY, DIR_, FILE_, BUCKETDIR, BUCKET, USAGE, LINK, HEAD, RUN, BLOB, SEGMENT, MISSING, RECLAIM, ORPHAN, UPLOAD, UPART,
-       KINDS };
+enum {
+	ENTRY,
+	DIR_,
+	FILE_,
+	BUCKETDIR,
+	BUCKET,
+	USAGE,
+	LINK,
+	HEAD,
+	RUN,
+	BLOB,
+	SEGMENT,
+	MISSING,
+	RECLAIM,
+	ORPHAN,
+	UPLOAD,
+	UPART,
+	KINDS
+};
 
 static int decode(int kind, struct str body, union any *u)
 {
 	switch (kind) {
-	case ENTRY: return row_entry_decode(body, &u->entry);
-	case DIR_: return row_dir_decode(body, &u->dir);
-	case FILE_: return row_file_decode(body, &u->file);
-	case BUCKETDIR: return row_bucketdir_decode(body, &u->bucketdir);
-	case BUCKET: return row_bucket_decode(body, &u->bucket);
-	case USAGE: return row_usage_decode(body, &u->usage);
-	case LINK: return row_link_decode(body, &u->link);
-	case HEAD: return row_map_head_decode(body, &u->head);
-	case RUN: return u->run.n = row_extents_decode(body, u->run.e, ROW_MAP_RUN);
-	case BLOB: return row_blob_decode(body, &u->blob);
-	case SEGMENT: return row_segment_decode(body, &u->segment);
-	case MISSING: return row_missing_decode(body, &u->missing);
-	case RECLAIM: return row_reclaim_decode(body, &u->reclaim);
-	case ORPHAN: return row_orphan_decode(body, &u->orphan);
-	case UPLOAD: return row_upload_decode(body, &u->upload);
-	default: return row_upart_decode(body, &u->upart);
+	case ENTRY:
+		return row_entry_decode(body, &u->entry);
+	case DIR_:
+		return row_dir_decode(body, &u->dir);
+	case FILE_:
+		return row_file_decode(body, &u->file);
+	case BUCKETDIR:
+		return row_bucketdir_decode(body, &u->bucketdir);
+	case BUCKET:
+		return row_bucket_decode(body, &u->bucket);
+	case USAGE:
+		return row_usage_decode(body, &u->usage);
+	case LINK:
+		return row_link_decode(body, &u->link);
+	case HEAD:
+		return row_map_head_decode(body, &u->head);
+	case RUN:
+		return u->run.n = row_extents_decode(body, u->run.e, ROW_MAP_RUN);
+	case BLOB:
+		return row_blob_decode(body, &u->blob);
+	case SEGMENT:
+		return row_segment_decode(body, &u->segment);
+	case MISSING:
+		return row_missing_decode(body, &u->missing);
+	case RECLAIM:
+		return row_reclaim_decode(body, &u->reclaim);
+	case ORPHAN:
+		return row_orphan_decode(body, &u->orphan);
+	case UPLOAD:
+		return row_upload_decode(body, &u->upload);
+	default:
+		return row_upart_decode(body, &u->upart);
 	}
 }
 
@@ -152,22 +188,54 @@ static void encode(int kind, struct buf *b, const union any *u, uint16_t *stamp)
 {
 	*stamp = 0;
 	switch (kind) {
-	case ENTRY: row_entry_encode(b, &u->entry, stamp); break;
-	case DIR_: row_dir_encode(b, &u->dir, stamp); break;
-	case FILE_: row_file_encode(b, &u->file, stamp); break;
-	case BUCKETDIR: row_bucketdir_encode(b, &u->bucketdir); break;
-	case BUCKET: row_bucket_encode(b, &u->bucket); break;
-	case USAGE: row_usage_encode(b, &u->usage); break;
-	case LINK: row_link_encode(b, &u->link); break;
-	case HEAD: row_map_head_encode(b, &u->head); break;
-	case RUN: row_extents_encode(b, u->run.e, (unsigned)u->run.n); break;
-	case BLOB: row_blob_encode(b, &u->blob); break;
-	case SEGMENT: row_segment_encode(b, &u->segment); break;
-	case MISSING: row_missing_encode(b, &u->missing); break;
-	case RECLAIM: row_reclaim_encode(b, &u->reclaim); break;
-	case ORPHAN: row_orphan_encode(b, &u->orphan); break;
-	case UPLOAD: row_upload_encode(b, &u->upload); break;
-	default: row_upart_encode(b, &u->upart); break;
+	case ENTRY:
+		row_entry_encode(b, &u->entry, stamp);
+		break;
+	case DIR_:
+		row_dir_encode(b, &u->dir, stamp);
+		break;
+	case FILE_:
+		row_file_encode(b, &u->file, stamp);
+		break;
+	case BUCKETDIR:
+		row_bucketdir_encode(b, &u->bucketdir);
+		break;
+	case BUCKET:
+		row_bucket_encode(b, &u->bucket);
+		break;
+	case USAGE:
+		row_usage_encode(b, &u->usage);
+		break;
+	case LINK:
+		row_link_encode(b, &u->link);
+		break;
+	case HEAD:
+		row_map_head_encode(b, &u->head);
+		break;
+	case RUN:
+		row_extents_encode(b, u->run.e, (unsigned)u->run.n);
+		break;
+	case BLOB:
+		row_blob_encode(b, &u->blob);
+		break;
+	case SEGMENT:
+		row_segment_encode(b, &u->segment);
+		break;
+	case MISSING:
+		row_missing_encode(b, &u->missing);
+		break;
+	case RECLAIM:
+		row_reclaim_encode(b, &u->reclaim);
+		break;
+	case ORPHAN:
+		row_orphan_encode(b, &u->orphan);
+		break;
+	case UPLOAD:
+		row_upload_encode(b, &u->upload);
+		break;
+	default:
+		row_upart_encode(b, &u->upart);
+		break;
 	}
 }
 
@@ -256,9 +324,16 @@ static void some_row(int kind, union any *u)
 		u->upload = (struct row_upload){rnd(), some_text(), some_text(), some_text(), some_text(), some_text(), {0}};
 		break;
 	default:
-		u->upart = (struct row_upart){.size = rnd(), .mtime_ns = rnd(), .etag = some_text(), .checksum = some_text(),
-					      .crc32c = (uint32_t)rnd(), .crc64nvme = rnd(), .map = rnd(), .extents = 2,
-					      .extent = {some_extent(), some_extent()}, .inrow = some_text()};
+		u->upart = (struct row_upart){.size = rnd(),
+		                              .mtime_ns = rnd(),
+		                              .etag = some_text(),
+		                              .checksum = some_text(),
+		                              .crc32c = (uint32_t)rnd(),
+		                              .crc64nvme = rnd(),
+		                              .map = rnd(),
+		                              .extents = 2,
+		                              .extent = {some_extent(), some_extent()},
+		                              .inrow = some_text()};
 		break;
 	}
 }
@@ -538,12 +613,9 @@ static void envelope_binds_place_and_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(row_survives_decode_and_encode),
-		cmocka_unit_test(every_field_is_kept),
-		cmocka_unit_test(damaged_row_is_decoded_safely),
-		cmocka_unit_test(unknown_tag_is_kept_or_refused),
-		cmocka_unit_test(kv_list_is_read_back),
-		cmocka_unit_test(keys_sort_as_numbers),
+		cmocka_unit_test(row_survives_decode_and_encode), cmocka_unit_test(every_field_is_kept),
+		cmocka_unit_test(damaged_row_is_decoded_safely),  cmocka_unit_test(unknown_tag_is_kept_or_refused),
+		cmocka_unit_test(kv_list_is_read_back),           cmocka_unit_test(keys_sort_as_numbers),
 		cmocka_unit_test(envelope_binds_place_and_bytes),
 	};
 
