@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What views are taken from: the applied sequence, the two memtables and the index copies of a set, all under
+ * LOCK_PUBLISH. The owner of the set keeps one `struct publish`.
+ *
+ * The writer (whoever holds LOCK_WRITER) puts the rows of a record into publish_active() and then calls
+ * publish_applied(last sequence of the record): views opened from then on see them. Only the writer calls
+ * publish_applied, publish_swap_freeze, publish_retire_frozen and publish_newest, so what publish_newest returned stays
+ * until it lets go of LOCK_WRITER. Everything else may be called by any thread.
+ *
+ * A checkpoint: publish_swap_freeze (at the end of a record) -> index_apply(frozen) on every copy -> remove the copies
+ * that failed -> publish_retire_frozen. Views keep the memtables and the read transaction that they were opened with,
+ * so none of this disturbs them.
+ */
+#ifndef QUOIN_META_VIEW_INTERNAL_H
+#define QUOIN_META_VIEW_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "meta/index.h"
+#include "meta/memtable.h"
+#include "meta/meta.h"
+
+#define PUBLISH_INDEXES 32
+#define VIEW_OLD_NS NS_PER_S /* a view older than this is counted: it keeps pages of the index from reuse */
+
+struct publish {
+	struct mutex lock;           /* LOCK_PUBLISH: what follows, but for the atomics */
+	_Atomic uint64_t applied;
+	uint64_t base;               /* the memtables hold every row changed behind it; every copy has all up to it */
+	uint64_t frozen_to;          /* base after the checkpoint; valid while frozen */
+	struct memtable *active, *frozen; /* frozen may be NULL */
+	struct index *index[PUBLISH_INDEXES]; /* borrowed from the owner */
+	unsigned nindex, turn;
+	bool has_index;              /* one was added once: from then on a view without a good copy is an error */
+	struct list open, idle;      /* views; idle ones wait for reuse */
+	_Atomic uint64_t old_views;  /* closed when older than VIEW_OLD_NS */
+	_Atomic uint64_t failovers;  /* views that went on with another copy */
+};
+
+/* The state is that of base (the lowest position of the copies): rows behind it are then put by replay. 0 or -ENOMEM. */
+int publish_init(struct publish *p, uint64_t base) WARN_UNUSED;
+/* All views must be closed. The copies are the owner's to close, afterwards. */
+void publish_done(struct publish *p);
+/* Recovery while serving: forgets memtables and starts again from base. Views opened before keep their state. */
+int publish_reset(struct publish *p, uint64_t base) WARN_UNUSED;
+
+/* The writer's. */
+struct memtable *publish_active(struct publish *p);  /* borrowed */
+struct memtable *publish_frozen(struct publish *p);  /* borrowed; NULL: none */
+void publish_applied(struct publish *p, uint64_t seq);
+/* active becomes frozen and an empty one active. Call at the end of a record, when nothing is frozen. 0 or -ENOMEM. */
+int publish_swap_freeze(struct publish *p) WARN_UNUSED;
+/* Every copy that is left has applied the frozen memtable: drops it. */
+void publish_retire_frozen(struct publish *p);
+/* The newest row of a key, or its tombstone, in the memtables; never looks into an index. False: older than both. */
+bool publish_newest(struct publish *p, unsigned table, struct str key, struct memtable_row *ret);
+
+/* A copy whose position is >= base. 0, -EINVAL (position below base), -ENOSPC. */
+int publish_add_index(struct publish *p, struct index *ix) WARN_UNUSED;
+/* No view uses it afterwards once those open now are closed: true when there are none, else call again (a view lives
+ * for a second at most) before index_close. */
+bool publish_remove_index(struct publish *p, struct index *ix);
+
+uint64_t publish_applied_seq(const struct publish *p);
+/* The memtables hold every row that changed behind this sequence: a view with a lower one is rejected, its read set can
+ * no longer be compared. (A view with exactly this sequence is fine.) */
+uint64_t publish_oldest_seq(struct publish *p);
+/* The lowest sequence of the open views, the applied one when there are none: nothing that it shows may be reclaimed. */
+uint64_t publish_view_seq_min(struct publish *p);
+unsigned publish_open_views(struct publish *p, unsigned *ret_old); /* ret_old (may be NULL): older than VIEW_OLD_NS */
+
+/* meta_view_open is this on the set's publish. 0, -ENOMEM, -QE_CORRUPT (no good copy is left). */
+int view_open(struct publish *p, struct meta_view **ret) WARN_UNUSED;
+/* The memtables of a view and its sequence, for payload that is still in the journal. */
+const void *view_payload(const struct meta_view *v, uint64_t seq, size_t *ret_len);
+
+/* recount.c: the number of differences, each a line in ret (may be NULL); < 0: the view failed. */
+int recount_view(struct meta_view *v, struct buf *ret) WARN_UNUSED;
+
+#endif
