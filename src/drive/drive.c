@@ -80,7 +80,8 @@ void drive_file_unref(struct drive_file *f)
 /* Answers that say something about a name or a cache, not about the drive's health. */
 static bool is_failure(int rc)
 {
-	return rc < 0 && rc != -EAGAIN && rc != -ENOENT && rc != -EEXIST && rc != -EINVAL;
+	return rc < 0 && rc != -EAGAIN && rc != -ENOENT && rc != -EEXIST && rc != -EINVAL &&
+	       rc != -EISDIR && rc != -ELOOP;
 }
 
 static void note_error(struct drive *d, const char *what, const char *name, int rc)

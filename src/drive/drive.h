@@ -139,8 +139,8 @@ struct drive_queue *drive_queue_free(struct drive_queue *q);
 int drive_queue_fd(struct drive_queue *q);
 void drive_queue_submit(struct drive_queue *q, struct drive_io *io); /* queues; flush sends many by one system call */
 void drive_queue_flush(struct drive_queue *q);
-/* Runs done() of every finished io, then flushes; waits up to timeout_ns for the first (0: do not wait). Number of done()
- * calls. The fd may be readable with nothing to reap: it is cleared here. */
+/* Runs done() of every finished io, then flushes; waits up to timeout_ns for the first (0: do not wait). Returns the
+ * number of done() calls. The fd may be readable with nothing to reap: it is cleared here. */
 unsigned drive_queue_reap(struct drive_queue *q, uint64_t timeout_ns);
 unsigned drive_queue_inflight(const struct drive_queue *q); /* submitted, done() not yet returned */
 bool drive_queue_is_uring(const struct drive_queue *q);

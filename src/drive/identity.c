@@ -98,6 +98,12 @@ static int dir_used(struct drive *d, const char *name)
 	return rc == -ENOTDIR ? 1 : rc;
 }
 
+/* The name is something else than a file. */
+static bool is_odd(int rc)
+{
+	return rc == -EINVAL || rc == -ELOOP || rc == -EISDIR || rc == -ENXIO;
+}
+
 /* 1: the file is not a superblock that a format wrote or was about to write. */
 static int super_foreign(struct drive *d)
 {
@@ -107,7 +113,7 @@ static int super_foreign(struct drive *d)
 	int rc = block ? drive_open(d, SUPER_NAME, 0, 0, &f) : -ENOMEM;
 
 	if (rc < 0)
-		return rc == -EINVAL || rc == -ELOOP ? 1 : rc;
+		return is_odd(rc) ? 1 : rc;
 	bool foreign = f->size > SUPER_FILE_SIZE;
 	for (uint64_t off = 0; !foreign && rc == 0 && off + DRIVE_BLOCK <= f->size; off += DRIVE_BLOCK) {
 		rc = drive_pread(f, block, DRIVE_BLOCK, off, 0);
@@ -164,7 +170,7 @@ int identity_read(struct drive *d, struct identity *ret)
 	if (rc == -ENOENT)
 		return check_blank(d);
 	if (rc < 0)
-		return rc == -EINVAL || rc == -ELOOP ? -QE_DRIVE_FORMAT : rc;
+		return is_odd(rc) ? -QE_DRIVE_FORMAT : rc;
 	int fd = d->lock_fd >= 0 ? d->lock_fd : lock_path(d, IDENTITY_NAME);
 	rc = fd < 0 ? fd : read_block(f, &id);
 	drive_file_unref(f);

@@ -6,8 +6,8 @@
  * A slot, little-endian, packed: magic "QSB1", format u32, generation u64, deployment 16, drive 16, pool, set, slot, N,
  * K, M, W, log2 of the journal file size (u16 each), index state u8, index position u64, must-understand u64,
  * may-ignore u64, drive flags u32 (bit 0: member), promised epoch u64, start (log u64, off u32, first_seq u64, prev_crc
- * u32), ISR epoch u64, ISR seq u64, ISR body, durable_seq u64, number of epochs u16, per epoch (epoch u64, first_seq u64,
- * prev_crc u32), zeros, crc32c u32 of bytes 0..4091 in the last 4 bytes: this place no later format may change.
+ * u32), ISR epoch u64, ISR seq u64, ISR body, durable_seq u64, number of epochs u16, per epoch (epoch u64, first_seq
+ * u64, prev_crc u32), zeros, crc32c u32 of bytes 0..4091 in the last 4 bytes: this place no later format may change.
  */
 #ifndef QUOIN_DRIVE_SUPER_H
 #define QUOIN_DRIVE_SUPER_H
@@ -80,7 +80,7 @@ int super_decode(const void *block, struct super *ret) WARN_UNUSED;
 int super_read(struct drive *d, bool read_only, struct super *ret) WARN_UNUSED;
 /* generation += 1, then both slots. On an error the drive counts no more. */
 int super_write(struct drive *d, struct super *s) WARN_UNUSED;
-/* Makes the directories of a blank drive, and the file with both slots. Repeatable until identity_format; then -EEXIST. */
+/* Makes the directories and the file with both slots on a blank drive; again until identity_format, then -EEXIST. */
 int super_format(struct drive *d, struct super *s) WARN_UNUSED;
 
 #endif

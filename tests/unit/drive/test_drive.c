@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Local drives: files, names, health.
+ */
+#include "unit/drive/unit.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int count_names(void *arg, const char *name)
+{
+	++*(int *)arg;
+	return 0;
+}
+
+static int names_in(const char *sub)
+{
+	int n = 0;
+
+	assert_int_equal(drive_list(d, sub, count_names, &n), 0);
+	return n;
+}
+
+static int stop_at_first(void *arg, const char *name)
+{
+	return 7;
+}
+
+static void open_makes_nothing(void **state)
+{
+	assert_int_equal(names_in("."), 0);
+}
+
+static void open_reports_bad_directories(void **state)
+{
+	struct drive *other;
+	char *path = testdir_path(dir, "none");
+
+	assert_int_equal(drive_posix_open(path, &other), -ENOENT);
+	testdir_write(dir, "none", "x", 1);
+	assert_int_equal(drive_posix_open(path, &other), -ENOTDIR);
+	free(path);
+}
+
+static void bytes_come_back(unsigned flags)
+{
+	struct drive_file *f;
+	char *w = block_of('w', 4);
+	char *r = block_of(0, 4);
+
+	assert_int_equal(drive_open(d, "seg/1.seg", DRIVE_CREATE | DRIVE_PREWRITE, 1 << 20, &f), 0);
+	assert_int_equal(f->size, 1 << 20);
+	assert_int_equal(drive_pwrite(f, w, 4 * DRIVE_BLOCK, 2 * DRIVE_BLOCK, flags), 0);
+	assert_int_equal(drive_pread(f, r, 4 * DRIVE_BLOCK, 2 * DRIVE_BLOCK, flags), 0);
+	assert_memory_equal(w, r, 4 * DRIVE_BLOCK);
+	assert_int_equal(drive_pread(f, r, DRIVE_BLOCK, DRIVE_BLOCK, flags), 0);
+	assert_int_equal(r[0] | r[DRIVE_BLOCK - 1], 0);
+	assert_int_equal(drive_sync(f), 0);
+	assert_int_equal(drive_drop_clean(f), 0);
+	/* Behind the end. */
+	assert_int_equal(drive_pread(f, r, DRIVE_BLOCK, 1 << 20, flags), -EIO);
+	drive_file_unref(f);
+	assert_int_equal(drive_open(d, "seg/1.seg", 0, 0, &f), 0);
+	assert_int_equal(f->size, 1 << 20);
+	drive_file_unref(f);
+	free(w);
+	free(r);
+}
+
+static void buffered_io(void **state)
+{
+	bytes_come_back(0);
+}
+
+static void direct_io(void **state)
+{
+	bytes_come_back(DRIVE_DIRECT);
+}
+
+static void direct_dsync_io(void **state)
+{
+	bytes_come_back(DRIVE_DIRECT | DRIVE_DSYNC);
+}
+
+static void direct_io_falls_back_where_it_is_refused(void **state)
+{
+	d->direct = false;
+	bytes_come_back(DRIVE_DIRECT);
+}
+
+static void misaligned_direct_io_is_refused(void **state)
+{
+	struct drive_file *f;
+	char *p = block_of(1, 2);
+
+	assert_int_equal(drive_open(d, "a", DRIVE_CREATE, 8192, &f), 0);
+	assert_int_equal(drive_pwrite(f, p + 1, 4096, 0, DRIVE_DIRECT), -EINVAL);
+	assert_int_equal(drive_pwrite(f, p, 4095, 0, DRIVE_DIRECT), -EINVAL);
+	assert_int_equal(drive_pread(f, p, 4096, 512, DRIVE_DIRECT), -EINVAL);
+	assert_int_equal(drive_pwrite(f, p + 1, 4095, 7, 0), 0);
+	drive_file_unref(f);
+	free(p);
+}
+
+static void direct_io_follows_a_renamed_file(void **state)
+{
+	struct drive_file *f, *g;
+	char *p = block_of('x', 1);
+	char *r = block_of(0, 1);
+
+	assert_int_equal(drive_open(d, "spare/1", DRIVE_CREATE, 4096, &f), 0);
+	assert_int_equal(drive_rename(d, "spare/1", "seg/1.seg"), 0);
+	assert_int_equal(drive_open(d, "spare/1", DRIVE_CREATE, 4096, &g), 0);
+	assert_int_equal(drive_pwrite(f, p, 4096, 0, DRIVE_DIRECT), 0);
+	assert_int_equal(drive_pread(g, r, 4096, 0, 0), 0);
+	assert_int_equal(r[0], 0);
+	drive_file_unref(f);
+	drive_file_unref(g);
+	assert_int_equal(drive_open(d, "seg/1.seg", 0, 0, &f), 0);
+	assert_int_equal(drive_pread(f, r, 4096, 0, 0), 0);
+	assert_memory_equal(p, r, 4096);
+	drive_file_unref(f);
+	free(p);
+	free(r);
+}
+
+static void nowait_reads_the_cache_or_says_eagain(void **state)
+{
+	struct drive_file *f;
+	char *p = block_of('x', 1);
+
+	assert_int_equal(drive_open(d, "a", DRIVE_CREATE | DRIVE_PREWRITE, 4096, &f), 0);
+	assert_int_equal(drive_pwrite(f, p, 4096, 0, 0), 0);
+	int rc = drive_pread(f, p, 4096, 0, DRIVE_NOWAIT);
+	assert_true(rc == 0 || rc == -EAGAIN);
+	drive_file_unref(f);
+	struct drive_stats st;
+	drive_stats(d, &st);
+	assert_int_equal(st.errors, 0);
+	free(p);
+}
+
+static void names(void **state)
+{
+	struct drive_file *f;
+
+	assert_int_equal(drive_open(d, "journal/1.log", 0, 0, &f), -ENOENT);
+	assert_int_equal(drive_open(d, "journal/1.log", DRIVE_CREATE, 100, &f), 0);
+	drive_file_unref(f);
+	assert_int_equal(drive_open(d, "journal/1.log", DRIVE_CREATE, 100, &f), -EEXIST);
+	assert_int_equal(drive_rename(d, "journal/1.log", "journal/2.log"), 0);
+	assert_int_equal(drive_rename(d, "journal/1.log", "journal/3.log"), -ENOENT);
+	assert_int_equal(drive_open(d, "journal/2.log", 0, 0, &f), 0);
+	drive_file_unref(f);
+	assert_int_equal(names_in("journal"), 1);
+	assert_int_equal(drive_list(d, "journal", stop_at_first, NULL), 7);
+	assert_int_equal(drive_list(d, "nothing", stop_at_first, NULL), -ENOENT);
+	assert_int_equal(drive_unlink(d, "journal/2.log"), 0);
+	assert_int_equal(drive_unlink(d, "journal/2.log"), -ENOENT);
+	assert_int_equal(names_in("journal"), 0);
+	assert_int_equal(drive_mkdir(d, "seg"), 0);
+	assert_int_equal(drive_mkdir(d, "seg"), 0);
+	assert_int_equal(drive_open(d, "seg", 0, 0, &f), -EISDIR);
+}
+
+static void failed_create_leaves_nothing(void **state)
+{
+	struct drive_file *f;
+
+	/* Larger than any file system allows. */
+	assert_true(drive_open(d, "big", DRIVE_CREATE, 1ULL << 62, &f) < 0);
+	assert_int_equal(names_in("."), 0);
+}
+
+static void punch_frees_and_reads_zero(void **state)
+{
+	struct drive_file *f;
+	char *p = block_of('x', 256);
+	char *r = block_of('x', 256);
+
+	assert_int_equal(drive_open(d, "a", DRIVE_CREATE | DRIVE_PREWRITE, 1 << 20, &f), 0);
+	assert_int_equal(drive_pwrite(f, p, 1 << 20, 0, 0), 0);
+	assert_int_equal(drive_sync(f), 0);
+	assert_int_equal(drive_punch(f, 4096, 1 << 19), 0);
+	memset(p + 4096, 0, 1 << 19);
+	assert_int_equal(drive_pread(f, r, 1 << 20, 0, 0), 0);
+	assert_memory_equal(p, r, 1 << 20);
+	drive_file_unref(f);
+	free(p);
+	free(r);
+}
+
+static void space_is_told(void **state)
+{
+	struct drive_space sp;
+
+	assert_int_equal(drive_space(d, &sp), 0);
+	assert_true(sp.total_bytes > 0 && sp.free_bytes <= sp.total_bytes);
+}
+
+static void root_disk_is_seen(void **state)
+{
+	struct stat a, b;
+
+	assert_int_equal(stat("/", &a), 0);
+	assert_int_equal(stat(dir, &b), 0);
+	if (a.st_dev == b.st_dev)
+		assert_true(d->root_disk);
+}
+
+static void stats_count_and_keep_the_last_error(void **state)
+{
+	struct drive_file *f;
+	struct drive_stats st;
+	char *p = block_of('x', 1);
+
+	assert_int_equal(drive_open(d, "a", DRIVE_CREATE, 4096, &f), 0);
+	assert_int_equal(drive_pwrite(f, p, 4096, 0, 0), 0);
+	assert_int_equal(drive_pread(f, p, 100, 0, 0), 0);
+	assert_int_equal(drive_sync(f), 0);
+	assert_int_equal(drive_pread(f, p, 4096, 4096, 0), -EIO);
+	drive_stats(d, &st);
+	assert_int_equal(st.writes, 1);
+	assert_int_equal(st.bytes_written, 4096);
+	assert_int_equal(st.reads, 2);
+	assert_int_equal(st.bytes_read, 100);
+	assert_int_equal(st.syncs, 1);
+	assert_int_equal(st.errors, 1);
+	assert_true(st.last_error_ns > 0);
+	assert_string_equal(st.last_error, "read a: Input/output error");
+	drive_file_unref(f);
+	free(p);
+}
+
+static void a_drive_that_is_out_fails_at_once(void **state)
+{
+	struct drive_file *f, *g;
+	struct drive_space sp;
+	struct drive_stats st;
+	char *p = block_of('x', 1);
+	int n;
+
+	assert_int_equal(drive_open(d, "a", DRIVE_CREATE, 4096, &f), 0);
+	drive_set_out(d, true, "timed out");
+	assert_true(drive_is_out(d));
+	assert_int_equal(drive_pwrite(f, p, 4096, 0, 0), -EIO);
+	assert_int_equal(drive_pread(f, p, 4096, 0, 0), -EIO);
+	assert_int_equal(drive_sync(f), -EIO);
+	assert_int_equal(drive_drop_clean(f), -EIO);
+	assert_int_equal(drive_punch(f, 0, 4096), -EIO);
+	assert_int_equal(drive_open(d, "a", 0, 0, &g), -EIO);
+	assert_int_equal(drive_rename(d, "a", "b"), -EIO);
+	assert_int_equal(drive_unlink(d, "a"), -EIO);
+	assert_int_equal(drive_mkdir(d, "seg"), -EIO);
+	assert_int_equal(drive_list(d, ".", count_names, &n), -EIO);
+	assert_int_equal(drive_space(d, &sp), -EIO);
+	drive_stats(d, &st);
+	assert_true(st.out);
+	assert_string_equal(st.last_error, "timed out");
+	assert_int_equal(st.errors, 0);
+	drive_set_out(d, false, NULL);
+	assert_int_equal(drive_pwrite(f, p, 4096, 0, 0), 0);
+	drive_set_out(d, true, NULL);
+	drive_file_unref(f);
+	free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(open_makes_nothing),
+		TEST(open_reports_bad_directories),
+		TEST(buffered_io),
+		TEST(direct_io),
+		TEST(direct_dsync_io),
+		TEST(direct_io_falls_back_where_it_is_refused),
+		TEST(misaligned_direct_io_is_refused),
+		TEST(direct_io_follows_a_renamed_file),
+		TEST(nowait_reads_the_cache_or_says_eagain),
+		TEST(names),
+		TEST(failed_create_leaves_nothing),
+		TEST(punch_frees_and_reads_zero),
+		TEST(space_is_told),
+		TEST(root_disk_is_seen),
+		TEST(stats_count_and_keep_the_last_error),
+		TEST(a_drive_that_is_out_fails_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
