@@ -18,8 +18,8 @@ struct identity {
 
 /* Reads and locks, and sets the drive's slot and id. 0; -ENODATA: blank (the directory is empty but for lost+found and
  * what a format that was cut short leaves: empty journal/, seg/, spare/, index/, a superblock of our format, an
- * identity under its temporary name); -QE_DRIVE_LOCKED; -QE_DRIVE_FORMAT: damaged, newer, or a directory with foreign content.
- * Never writes. The lock is kept until drive_close. */
+ * identity under its temporary name); -QE_DRIVE_LOCKED; -QE_DRIVE_FORMAT: damaged, newer, or a directory with foreign
+ * content. Never writes. The lock is kept until drive_close. */
 int identity_read(struct drive *d, struct identity *ret) WARN_UNUSED;
 /* Writes the identity of a blank drive (its superblock is written before: super_format), and locks it. -EEXIST: it has
  * one; -QE_DRIVE_LOCKED: somebody else is about it. */
