@@ -79,19 +79,13 @@ static void probe_direct(struct posix_drive *pd)
 		fd = openat(pd->dirfd, PROBE_NAME, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_DIRECT, 0600);
 		named = true;
 	}
-	if (fd < 0) {
-		/* Some file systems create the file before they refuse the flag. */
-		if (named)
-			unlinkat(pd->dirfd, PROBE_NAME, 0);
-		if (errno == EINVAL)
-			refuse_direct(pd);
-		return;
-	}
+	bool refused = fd < 0 && errno == EINVAL;
+	/* When it failed too: some file systems create the file before they refuse the flag. */
 	if (named)
 		unlinkat(pd->dirfd, PROBE_NAME, 0);
-	if (!probe_fd(fd))
+	if (refused || (fd >= 0 && !probe_fd(fd)))
 		refuse_direct(pd);
-	close(fd);
+	fd_closep(&fd);
 }
 
 /* By /proc, not by name: the file may have been renamed since it was opened. */
