@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading blobs. What lies in the page cache is read and verified in place, cell by cell, without allocating and
+ * without another thread (segments are written with O_DIRECT, which keeps the cache coherent). Where that ends - not
+ * cached, damaged, drive gone - stripe.c takes over for the cells that are left, all of them in parallel.
+ */
+#include <string.h>
+
+#include "base/err.h"
+#include "erasure/erasure_internal.h"
+
+enum { FAST_OK = 1, FAST_BAD = 0 }; /* and -EAGAIN: not cached; other errors are the callbacks' */
+
+struct reader {
+	struct erasure_set *set;
+	struct segment *seg;
+	const struct erasure_place *at;
+	uint32_t block;
+	unsigned flags;
+	bool degraded;
+	/* The stripe that is read. */
+	uint64_t crc_base; /* number of its first checksum */
+	uint32_t offset_4k, cell_len;
+	unsigned blocks_per_cell;
+	uint32_t missing; /* slots */
+};
+
+/* ---- The page cache ---------------------------------------------------------------------------------------------- */
+/* Reads and verifies n whole blocks of a cell (the last may be short) at p. */
+static int fast_blocks(struct reader *r, struct drive_file *f, unsigned cell, uint32_t from, uint32_t len, uint8_t *p)
+{
+	uint32_t crc[STRIPE_ROWS];
+	unsigned first = from / r->block, n = DIV_ROUND_UP(len, r->block);
+
+	int rc = drive_pread(f, p, len, BYTES_4K(r->offset_4k) + from, DRIVE_NOWAIT);
+	if (rc < 0)
+		return rc == -EAGAIN ? -EAGAIN : FAST_BAD;
+	rc = r->at->crcs(r->at->arg, r->crc_base + (uint64_t)cell * r->blocks_per_cell + first, n, crc);
+	if (rc < 0)
+		return rc == -EAGAIN ? -QE_CORRUPT : rc;
+	unsigned bad = blocks_verify(p, len, r->at->block_log2, crc);
+	if (bad)
+		STAT_ADD(r->set, bad_blocks, bad);
+	return bad ? FAST_BAD : FAST_OK;
+}
+
+/* A part of one block, by way of another buffer. */
+static int fast_part(struct reader *r, struct drive_file *f, unsigned cell, uint32_t from, uint32_t to, uint8_t *dst)
+{
+	uint32_t start = from / r->block * r->block;
+	uint8_t *p = pool_get(r->set->blocks);
+
+	if (!p)
+		return -ENOMEM;
+	int rc = fast_blocks(r, f, cell, start, MIN(r->block, r->cell_len - start), p);
+	if (rc == FAST_OK)
+		memcpy(dst, p + (from - start), to - from);
+	pool_put(r->set->blocks, p);
+	return rc;
+}
+
+/* [from, to) of a data cell. */
+static int fast_cell(struct reader *r, unsigned cell, uint32_t from, uint32_t to, uint8_t *dst)
+{
+	unsigned slot = segment_slot_of(r->seg, cell);
+	struct drive_file *f;
+	int rc = FAST_OK;
+
+	if ((r->missing & 1u << slot) || !slot_readable(r->set, slot))
+		return FAST_BAD;
+	if (segment_file(r->set, r->seg, slot, DRIVE_NOWAIT, false, &f) < 0)
+		return -EAGAIN;
+	while (from < to && rc == FAST_OK) {
+		uint32_t in = from % r->block, n = to - from;
+		if (in || (n < r->block && to != r->cell_len)) {
+			n = MIN(n, r->block - in);
+			rc = fast_part(r, f, cell, from, from + n, dst);
+		} else {
+			n = to == r->cell_len ? n : n / r->block * r->block;
+			rc = fast_blocks(r, f, cell, from, n, dst);
+		}
+		from += n;
+		dst += n;
+	}
+	return rc;
+}
+
+/* ---- Large blobs ------------------------------------------------------------------------------------------------- */
+static int large_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uint32_t *ret)
+{
+	struct reader *r = arg;
+
+	return r->at->crcs(r->at->arg, r->crc_base + (uint64_t)cell * r->blocks_per_cell + first, n, ret);
+}
+
+static void stripe_begin(struct reader *r, struct stripe *t, uint32_t lo, uint32_t hi)
+{
+	*t = (struct stripe){
+		.set = r->set,
+		.seg = r->seg,
+		.offset_4k = r->offset_4k,
+		.cell_len = r->cell_len,
+		.block_log2 = r->at->block_log2,
+		.missing = r->missing,
+		.lo = lo,
+		.hi = hi,
+		.crcs = large_crcs,
+		.arg = r,
+	};
+}
+
+/* The part of one data cell that is wanted. */
+struct piece {
+	uint32_t from, to; /* in the cell */
+	uint8_t *dst;
+	bool left;
+};
+
+/* Reads the pieces that are left and have the same block range, in one go. */
+static int slow_pieces(struct reader *r, struct piece *piece, unsigned first)
+{
+	struct stripe t;
+	uint32_t lo = piece[first].from / r->block * r->block, want = 0;
+	uint32_t hi = (uint32_t)MIN(ALIGN_UP((uint64_t)piece[first].to, r->block), r->cell_len);
+
+	for (unsigned c = first; c < r->set->k; c++)
+		if (piece[c].left && piece[c].from >= lo && piece[c].to <= hi)
+			want |= 1u << c;
+	stripe_begin(r, &t, lo, hi);
+	int rc = stripe_need(&t, want);
+	for (uint32_t m = want; m; m &= m - 1) {
+		struct piece *p = &piece[__builtin_ctz(m)];
+		if (rc == 0)
+			memcpy(p->dst, t.buf[__builtin_ctz(m)] + (p->from - lo), p->to - p->from);
+		p->left = false;
+	}
+	r->degraded |= t.decoded;
+	stripe_done(&t);
+	return rc;
+}
+
+/* The widest piece that is left, so that narrow ones inside of its range come along; -1: none. */
+static int widest_left(const struct piece *piece, unsigned n)
+{
+	int ret = -1;
+
+	for (unsigned c = 0; c < n; c++)
+		if (piece[c].left && (ret < 0 || piece[c].to - piece[c].from > piece[ret].to - piece[ret].from))
+			ret = (int)c;
+	return ret;
+}
+
+/* [from, to) of the stripe's data. */
+static int read_stripe(struct reader *r, uint32_t from, uint32_t to, uint8_t *dst)
+{
+	struct piece piece[ERASURE_MAX_CELLS] = {0};
+	unsigned k = r->set->k;
+	int left;
+
+	for (unsigned c = from / r->cell_len; c < k && from < to; c++) {
+		uint32_t start = c * r->cell_len, end = MIN(to, start + r->cell_len);
+		piece[c] = (struct piece){.from = from - start, .to = end - start, .dst = dst};
+		int rc = fast_cell(r, c, piece[c].from, piece[c].to, dst);
+		if (rc < 0 && rc != -EAGAIN)
+			return rc;
+		piece[c].left = rc != FAST_OK;
+		if (piece[c].left && (r->flags & DRIVE_NOWAIT))
+			return -EAGAIN;
+		dst += end - from;
+		from = end;
+	}
+	while ((left = widest_left(piece, k)) >= 0) {
+		int rc = slow_pieces(r, piece, (unsigned)left);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Sets the reader on stripe i of the blob; returns the number of its data bytes. */
+static uint32_t reader_seek(struct reader *r, uint64_t i)
+{
+	uint32_t cell = (uint32_t)BYTES_4K(r->seg->info.cell_4k), bytes = cell * r->set->k;
+	uint64_t rest = r->at->stored_len - i * bytes;
+
+	r->offset_4k = r->at->offset_4k + (uint32_t)(i * r->seg->info.cell_4k);
+	r->crc_base = i * r->set->ncell * DIV_ROUND_UP(cell, r->block);
+	r->cell_len = rest >= bytes ? cell : (uint32_t)ALIGN_UP(DIV_ROUND_UP(rest, r->set->k), DRIVE_BLOCK);
+	r->blocks_per_cell = DIV_ROUND_UP(r->cell_len, r->block);
+	r->missing = missing_mask(r->set, r->at->segment, r->offset_4k, r->offset_4k + r->cell_len / DRIVE_BLOCK);
+	return (uint32_t)MIN(rest, bytes);
+}
+
+static int read_large(struct reader *r, uint64_t start, size_t len, uint8_t *dst)
+{
+	uint32_t bytes = (uint32_t)BYTES_4K(r->seg->info.cell_4k) * r->set->k;
+
+	while (len) {
+		uint32_t from = (uint32_t)(start % bytes);
+		uint32_t to = (uint32_t)MIN((uint64_t)reader_seek(r, start / bytes), from + (uint64_t)len);
+		int rc = read_stripe(r, from, to, dst);
+		if (rc < 0)
+			return rc;
+		start += to - from;
+		dst += to - from;
+		len -= to - from;
+	}
+	return 0;
+}
+
+/* ---- Packed blobs ------------------------------------------------------------------------------------------------ */
+struct packed_range {
+	uint32_t from, to; /* whole blocks of the blob, which hold what is wanted */
+	uint32_t skip;     /* bytes before it */
+	size_t len;
+	uint8_t *dst;
+	uint32_t crc[ERASURE_PACKED_CELL >> ERASURE_PACKED_BLOCK_LOG2];
+};
+
+static int packed_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uint32_t *ret)
+{
+	const uint32_t *crc = arg;
+
+	for (unsigned i = 0; i < n; i++)
+		ret[i] = crc[cell + first + i];
+	return 0;
+}
+
+static bool packed_good(const struct reader *r, const struct packed_range *pr, const uint8_t *p)
+{
+	return blocks_verify(p, pr->to - pr->from, r->at->block_log2, pr->crc) == 0;
+}
+
+static int packed_fast(struct reader *r, const struct packed_range *pr)
+{
+	unsigned slot = segment_slot_of(r->seg, r->at->cell);
+	struct drive_file *f;
+	/* Whole blocks are verified where they are wanted, others elsewhere. */
+	bool whole = pr->skip == 0 && pr->len == pr->to - pr->from;
+
+	if ((r->missing & 1u << slot) || !slot_readable(r->set, slot))
+		return FAST_BAD;
+	if (segment_file(r->set, r->seg, slot, DRIVE_NOWAIT, false, &f) < 0)
+		return -EAGAIN;
+	uint8_t *p = whole ? pr->dst : pool_get(r->set->blocks);
+	if (!p)
+		return -ENOMEM;
+	int rc = drive_pread(f, p, pr->to - pr->from, BYTES_4K(r->offset_4k) + r->at->byte + pr->from, DRIVE_NOWAIT);
+	if (rc < 0) {
+		rc = rc == -EAGAIN ? rc : FAST_BAD;
+	} else if (packed_good(r, pr, p)) {
+		if (!whole)
+			memcpy(pr->dst, p + pr->skip, pr->len);
+		rc = FAST_OK;
+	} else {
+		STAT_ADD(r->set, bad_blocks, 1);
+		rc = FAST_BAD;
+	}
+	if (!whole)
+		pool_put(r->set->blocks, p);
+	return rc;
+}
+
+/* Not cached: the same range, but waiting for it. */
+static int packed_slow(struct reader *r, const struct packed_range *pr)
+{
+	unsigned slot = segment_slot_of(r->seg, r->at->cell), tag;
+	uint8_t *p = NULL;
+
+	if (__atomic_load_n(&r->set->hung[slot], __ATOMIC_RELAXED))
+		return FAST_BAD;
+	struct cell_batch *b = cell_batch_new(r->set);
+	if (!b)
+		return -ENOMEM;
+	int rc = cell_batch_add(b, r->seg, slot, BYTES_4K(r->offset_4k) + r->at->byte + pr->from, pr->to - pr->from, 0, 0);
+	if (rc == 0) {
+		cell_batch_run(b);
+		rc = cell_batch_take(b, 0, &tag, &p);
+	}
+	cell_batch_free(b);
+	if (rc < 0)
+		return rc == -ENOMEM ? rc : FAST_BAD;
+	bool good = packed_good(r, pr, p);
+	if (good)
+		memcpy(pr->dst, p + pr->skip, pr->len);
+	else
+		STAT_ADD(r->set, bad_blocks, 1);
+	pool_put(r->set->cells, p);
+	return good ? FAST_OK : FAST_BAD;
+}
+
+/* The whole cell, from itself or from the others; the stripe's row has a checksum of each cell. */
+static int packed_decode(struct reader *r, const struct packed_range *pr)
+{
+	uint32_t crc[ERASURE_MAX_CELLS];
+	struct stripe t;
+
+	if (!r->at->stripe_crcs)
+		return -QE_QUORUM_READ;
+	int rc = r->at->stripe_crcs(r->at->arg, crc);
+	if (rc < 0)
+		return rc;
+	stripe_begin(r, &t, 0, ERASURE_PACKED_CELL);
+	t.block_log2 = 16;
+	t.crcs = packed_crcs;
+	t.arg = crc;
+	rc = stripe_need(&t, 1u << r->at->cell);
+	if (rc == 0) {
+		const uint8_t *p = t.buf[r->at->cell] + r->at->byte + pr->from;
+		if (packed_good(r, pr, p))
+			memcpy(pr->dst, p + pr->skip, pr->len);
+		else
+			rc = -QE_CORRUPT; /* the rows of blob and stripe do not agree */
+	}
+	r->degraded |= t.decoded;
+	stripe_done(&t);
+	return rc;
+}
+
+static int read_packed(struct reader *r, uint64_t start, size_t len, uint8_t *dst)
+{
+	struct packed_range pr = {.len = len, .dst = dst};
+
+	r->offset_4k = r->at->offset_4k;
+	r->cell_len = ERASURE_PACKED_CELL;
+	r->missing = missing_mask(r->set, r->at->segment, r->offset_4k, r->offset_4k + ERASURE_PACKED_CELL / DRIVE_BLOCK);
+	pr.from = (uint32_t)(start / r->block) * r->block;
+	pr.to = (uint32_t)MIN(ALIGN_UP(start + len, (uint64_t)r->block), r->at->stored_len);
+	pr.skip = (uint32_t)start - pr.from;
+	int rc = r->at->crcs(r->at->arg, pr.from / r->block, DIV_ROUND_UP(pr.to - pr.from, r->block), pr.crc);
+	if (rc < 0)
+		return rc;
+	rc = packed_fast(r, &pr);
+	if (rc != FAST_OK && (r->flags & DRIVE_NOWAIT))
+		return rc < 0 ? rc : -EAGAIN;
+	if (rc == -EAGAIN)
+		rc = packed_slow(r, &pr);
+	if (rc == FAST_BAD)
+		return packed_decode(r, &pr);
+	return MIN(rc, 0);
+}
+
+/* ---- Both -------------------------------------------------------------------------------------------------------- */
+/* Places come from rows: what cannot be is damage, never an assertion. */
+static bool place_fits(const struct erasure_set *s, const struct segment_info *i, const struct erasure_place *at)
+{
+	if (at->block_log2 < 12 || at->block_log2 > 16 || at->offset_4k == 0 || at->offset_4k >= i->size_4k)
+		return false;
+	if (at->packed)
+		return i->cls == SEGMENT_PACKED && at->cell < s->k && at->stored_len <= ERASURE_PACKED_CELL &&
+		       at->byte <= ERASURE_PACKED_CELL - at->stored_len &&
+		       i->size_4k - at->offset_4k >= ERASURE_PACKED_CELL / DRIVE_BLOCK;
+	uint64_t bytes = BYTES_4K(i->cell_4k) * s->k, full = at->stored_len / bytes;
+	uint64_t last = DIV_ROUND_UP(DIV_ROUND_UP(at->stored_len % bytes, s->k), (uint64_t)DRIVE_BLOCK);
+	return i->cls == SEGMENT_LARGE && full <= i->size_4k && full * i->cell_4k + last <= i->size_4k - at->offset_4k;
+}
+
+int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t start, size_t len, void *dst,
+                 unsigned flags, bool *ret_degraded)
+{
+	if (start > at->stored_len || len > at->stored_len - start)
+		return -EINVAL;
+	struct reader r = {.set = s, .at = at, .flags = flags, .seg = segment_pin(s, at->segment)};
+	if (!r.seg)
+		return -QE_CORRUPT;
+	int rc = -QE_CORRUPT;
+	if (place_fits(s, &r.seg->info, at)) {
+		r.block = 1u << at->block_log2;
+		rc = len == 0 ? 0 : at->packed ? read_packed(&r, start, len, dst) : read_large(&r, start, len, dst);
+	}
+	segment_unpin(s, r.seg);
+	if (rc == 0)
+		STAT_ADD(s, bytes_read, len);
+	if (r.degraded)
+		STAT_ADD(s, degraded_reads, 1);
+	if (ret_degraded)
+		*ret_degraded = r.degraded;
+	return rc;
+}

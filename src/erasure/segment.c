@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Segments (STORAGE.md section 5). On a drive a segment is the file seg/<id in 16 hex digits>.seg: a header of 4 KiB,
+ * then cells, in units of 4 KiB from the start of the file.
+ *
+ *   0  magic "QSEG" u32    4  format u16    6  class u8    7  block_log2 u8    8  segment id u64    16  epoch u64
+ *   24 set u16  26 N u8  27 K u8  28 M u8  29 rotation u8  30 slot u8  31 cell index u8 (0xff: none)
+ *   32 cell_4k u32   36 size_4k u32   40 flags u32   44 reserved 16   60 crc32c u32 of the bytes before   64 zeros
+ *
+ * The files of a segment are opened when first needed and stay open while the segment is in use, has something to
+ * flush, or is among the lately used: MAX_FILES bounds the rest.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "erasure/erasure_internal.h"
+
+#define SEGMENT_MAGIC 0x47455351u /* "QSEG" */
+#define SEGMENT_FORMAT 1
+#define MAX_FILES 1024
+
+/* ---- The header -------------------------------------------------------------------------------------------------- */
+void segment_header_encode(const struct segment_header *h, void *block)
+{
+	uint8_t *p = block;
+	const struct segment_info *i = &h->info;
+
+	memset(p, 0, SEGMENT_HEADER_BYTES);
+	le32_put(p, SEGMENT_MAGIC);
+	le16_put(p + 4, SEGMENT_FORMAT);
+	p[6] = i->cls;
+	p[7] = i->block_log2;
+	le64_put(p + 8, i->id);
+	le64_put(p + 16, i->epoch);
+	le16_put(p + 24, h->set);
+	p[26] = i->n;
+	p[27] = i->k;
+	p[28] = i->m;
+	p[29] = i->rotation;
+	p[30] = h->slot;
+	p[31] = h->cell;
+	le32_put(p + 32, i->cell_4k);
+	le32_put(p + 36, i->size_4k);
+	le32_put(p + 60, checksum_crc32c(0, p, 60));
+}
+
+int segment_header_decode(const void *block, struct segment_header *ret)
+{
+	const uint8_t *p = block;
+
+	if (le32_get(p) != SEGMENT_MAGIC || le32_get(p + 60) != checksum_crc32c(0, p, 60))
+		return -QE_CORRUPT;
+	if (le16_get(p + 4) != SEGMENT_FORMAT)
+		return -QE_DRIVE_FORMAT;
+	*ret = (struct segment_header){
+		.info =
+			{
+				.cls = p[6],
+				.block_log2 = p[7],
+				.id = le64_get(p + 8),
+				.epoch = le64_get(p + 16),
+				.n = p[26],
+				.k = p[27],
+				.m = p[28],
+				.rotation = p[29],
+				.cell_4k = le32_get(p + 32),
+				.size_4k = le32_get(p + 36),
+			},
+		.set = le16_get(p + 24),
+		.slot = p[30],
+		.cell = p[31],
+	};
+	return 0;
+}
+
+void segment_name(uint64_t id, char *ret)
+{
+	snprintf(ret, SEGMENT_NAME_MAX, "seg/%016llx.seg", (unsigned long long)id);
+}
+
+/* ---- Known segments ---------------------------------------------------------------------------------------------- */
+struct segment *segment_find_locked(struct erasure_set *s, uint64_t id)
+{
+	for (struct hash_node *n = hash_first(&s->segments, hash_u64(id)); n; n = hash_next(n)) {
+		struct segment *seg = CONTAINER_OF(n, struct segment, node);
+		if (seg->info.id == id)
+			return seg;
+	}
+	return NULL;
+}
+
+void segment_insert_locked(struct erasure_set *s, struct segment *seg)
+{
+	mutex_assert_held(&s->lock);
+	hash_insert(&s->segments, hash_u64(seg->info.id), &seg->node);
+	list_add_tail(&s->lru, &seg->lru);
+	for (unsigned i = 0; i < seg->info.n; i++)
+		s->open_files += seg->file[i] != NULL;
+}
+
+static struct segment *segment_alloc(const struct segment_info *info)
+{
+	struct segment *seg = calloc(1, sizeof *seg);
+
+	if (!seg)
+		return NULL;
+	seg->info = *info;
+	list_init(&seg->lru);
+	list_init(&seg->dirty);
+	list_init(&seg->runs);
+	flush_init(seg);
+	return seg;
+}
+
+void segment_free(struct segment *seg)
+{
+	for (unsigned i = 0; i < ERASURE_MAX_CELLS; i++)
+		drive_file_unref(seg->file[i]);
+	free(seg);
+}
+
+struct segment *segment_pin_locked(struct erasure_set *s, uint64_t id)
+{
+	mutex_assert_held(&s->lock);
+	struct segment *seg = segment_find_locked(s, id);
+	if (!seg || seg->info.state == SEGMENT_DEAD)
+		return NULL;
+	seg->pins++;
+	list_del(&seg->lru);
+	list_add_tail(&s->lru, &seg->lru);
+	return seg;
+}
+
+struct segment *segment_pin(struct erasure_set *s, uint64_t id)
+{
+	mutex_lock(&s->lock);
+	struct segment *seg = segment_pin_locked(s, id);
+	mutex_unlock(&s->lock);
+	return seg;
+}
+
+void segment_unpin_locked(struct segment *seg)
+{
+	ASSERT(seg->pins > 0);
+	seg->pins--;
+}
+
+void segment_unpin(struct erasure_set *s, struct segment *seg)
+{
+	mutex_lock(&s->lock);
+	segment_unpin_locked(seg);
+	mutex_unlock(&s->lock);
+}
+
+static bool geometry_fits(const struct erasure_set *s, const struct segment_info *i)
+{
+	return (i->cls == SEGMENT_LARGE || i->cls == SEGMENT_PACKED) && i->n == s->n && i->k == s->k && i->m == s->m &&
+	       i->rotation < i->n && i->block_log2 >= 12 && i->block_log2 <= 16 && i->cell_4k > 0 &&
+	       BYTES_4K(i->cell_4k) <= s->cell_max && i->size_4k > 1 && i->sealed_4k <= i->size_4k;
+}
+
+void segment_seal_locked(struct erasure_set *s, struct segment *seg)
+{
+	mutex_assert_held(&s->lock);
+	if (s->open[seg->info.cls] == seg)
+		s->open[seg->info.cls] = NULL;
+	seg->info.state = SEGMENT_SEALED;
+	seg->info.sealed_4k = seg->next_4k ? seg->next_4k : seg->info.size_4k;
+}
+
+/* What a row says of a segment that is known. Where the row is behind (a segment sealed meanwhile), it changes nothing. */
+static void segment_update_locked(struct erasure_set *s, struct segment *seg, const struct segment_info *info)
+{
+	seg->info.live_bytes = info->live_bytes;
+	if (!seg->owned)
+		seg->next_4k = MAX(seg->next_4k, info->sealed_4k);
+	if (info->state == SEGMENT_OPEN || seg->info.state == SEGMENT_DEAD)
+		return;
+	if (s->open[seg->info.cls] == seg)
+		s->open[seg->info.cls] = NULL;
+	if (seg->info.state == SEGMENT_OPEN || !seg->owned)
+		seg->info.sealed_4k = info->sealed_4k;
+	seg->info.state = info->state;
+}
+
+int erasure_segment_add(struct erasure_set *s, const struct segment_info *info)
+{
+	if (!geometry_fits(s, info))
+		return -QE_CORRUPT;
+	struct segment *fresh = segment_alloc(info);
+	if (!fresh)
+		return -ENOMEM;
+	fresh->next_4k = info->sealed_4k;
+	mutex_lock(&s->lock);
+	struct segment *seg = segment_find_locked(s, info->id);
+	if (seg) {
+		segment_update_locked(s, seg, info);
+	} else {
+		segment_insert_locked(s, fresh);
+		s->rotation = (info->rotation + 1u) % s->n;
+		fresh = NULL;
+	}
+	mutex_unlock(&s->lock);
+	free(fresh);
+	return 0;
+}
+
+void erasure_segment_used(struct erasure_set *s, uint64_t segment, uint32_t end_4k)
+{
+	mutex_lock(&s->lock);
+	struct segment *seg = segment_find_locked(s, segment);
+	if (seg && !seg->owned)
+		seg->next_4k = MAX(seg->next_4k, MIN(end_4k, seg->info.size_4k));
+	mutex_unlock(&s->lock);
+}
+
+bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment_info *ret)
+{
+	mutex_lock(&s->lock);
+	struct segment *seg = segment_find_locked(s, segment);
+	if (seg)
+		*ret = seg->info;
+	mutex_unlock(&s->lock);
+	return seg;
+}
+
+static int unlink_files(struct erasure_set *s, uint64_t id, uint32_t slots)
+{
+	char name[SEGMENT_NAME_MAX];
+	int first = 0;
+
+	segment_name(id, name);
+	for (unsigned i = 0; i < s->n; i++) {
+		if (!s->drives[i] || !(slots & 1u << i))
+			continue;
+		int rc = drive_unlink(s->drives[i], name);
+		if (rc < 0 && rc != -ENOENT && first == 0)
+			first = rc;
+	}
+	return first;
+}
+
+/* Of a segment that no row names: what stays is a file that nobody knows. */
+static void unlink_quietly(struct erasure_set *s, uint64_t id, uint32_t slots)
+{
+	int rc = unlink_files(s, id, slots);
+
+	if (rc < 0)
+		log_debug("erasure", "cannot unlink an unused segment id=%016llx error=%d", (unsigned long long)id, -rc);
+}
+
+int erasure_segment_remove(struct erasure_set *s, uint64_t segment)
+{
+	mutex_lock(&s->lock);
+	struct segment *seg = segment_find_locked(s, segment);
+	bool busy = seg && (seg->pins || seg->info.state != SEGMENT_DEAD);
+	if (seg && !busy) {
+		hash_remove(&s->segments, &seg->node);
+		list_del(&seg->lru);
+		list_del(&seg->dirty);
+		for (unsigned i = 0; i < seg->info.n; i++)
+			s->open_files -= seg->file[i] != NULL;
+		missing_drop_locked(s, segment);
+	}
+	mutex_unlock(&s->lock);
+	if (busy)
+		return -EBUSY;
+	if (seg)
+		segment_free(seg);
+	return unlink_files(s, segment, UINT32_MAX);
+}
+
+/* Ends all open segments; those that are just being made are thrown away by their maker (reign). */
+void erasure_seal_open(struct erasure_set *s, void (*fn)(void *arg, const struct segment_info *info), void *arg)
+{
+	mutex_lock(&s->lock);
+	struct segment_info *found = calloc(s->segments.count + 1, sizeof *found);
+	size_t n = 0;
+	ASSERT(found);
+	s->reign++;
+	LIST_FOREACH (it, &s->lru) {
+		struct segment *seg = LIST_ENTRY(it, struct segment, lru);
+		if (seg->info.state != SEGMENT_OPEN)
+			continue;
+		segment_seal_locked(s, seg);
+		found[n++] = seg->info;
+	}
+	mutex_unlock(&s->lock);
+	for (size_t i = 0; i < n; i++)
+		fn(arg, &found[i]);
+	free(found);
+}
+
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
+static bool may_close(const struct erasure_set *s, const struct segment *seg)
+{
+	return seg->pins == 0 && list_empty(&seg->dirty) && s->open[seg->info.cls] != seg;
+}
+
+/* Takes files of segments that were not used for long until there is room for one more; the caller drops them. */
+static unsigned take_old_files(struct erasure_set *s, struct drive_file *ret[ERASURE_MAX_CELLS])
+{
+	unsigned n = 0;
+
+	if (s->open_files < MAX_FILES)
+		return 0;
+	LIST_FOREACH (it, &s->lru) {
+		struct segment *seg = LIST_ENTRY(it, struct segment, lru);
+		if (!may_close(s, seg))
+			continue;
+		for (unsigned i = 0; i < seg->info.n; i++)
+			if (seg->file[i]) {
+				ret[n++] = seg->file[i];
+				seg->file[i] = NULL;
+				s->open_files--;
+			}
+		if (n)
+			break;
+	}
+	return n;
+}
+
+static int write_header(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file *f)
+{
+	unsigned cell = segment_cell_of(seg, slot);
+	struct segment_header h = {.info = seg->info, .set = s->set, .slot = (uint8_t)slot};
+	void *block = pool_get(s->blocks);
+
+	if (!block)
+		return -ENOMEM;
+	h.cell = cell < s->ncell ? (uint8_t)cell : 0xff;
+	segment_header_encode(&h, block);
+	int rc = drive_pwrite(f, block, SEGMENT_HEADER_BYTES, 0, DRIVE_DIRECT);
+	if (rc >= 0)
+		rc = drive_sync(f);
+	pool_put(s->blocks, block);
+	return rc;
+}
+
+/* The file with its header, both on the medium. On an error nothing of it stays. */
+static int create_file(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file **ret)
+{
+	char name[SEGMENT_NAME_MAX];
+	struct drive_file *f;
+
+	segment_name(seg->info.id, name);
+	int rc = drive_open(s->drives[slot], name, DRIVE_CREATE, BYTES_4K(seg->info.size_4k), &f);
+	if (rc < 0)
+		return rc;
+	rc = write_header(s, seg, slot, f);
+	if (rc < 0) {
+		drive_file_unref(f);
+		unlink_quietly(s, seg->info.id, 1u << slot);
+		return rc;
+	}
+	*ret = f;
+	return 0;
+}
+
+static int open_file(struct erasure_set *s, struct segment *seg, unsigned slot, bool create, struct drive_file **ret)
+{
+	char name[SEGMENT_NAME_MAX];
+
+	segment_name(seg->info.id, name);
+	int rc = drive_open(s->drives[slot], name, 0, 0, ret);
+	if (rc == -ENOENT && create)
+		rc = create_file(s, seg, slot, ret);
+	return rc;
+}
+
+int segment_file(struct erasure_set *s, struct segment *seg, unsigned slot, unsigned flags, bool create,
+                 struct drive_file **ret)
+{
+	struct drive_file *old[ERASURE_MAX_CELLS + 1], *f = __atomic_load_n(&seg->file[slot], __ATOMIC_ACQUIRE);
+
+	if (f) {
+		*ret = f;
+		return 0;
+	}
+	if (!s->drives[slot])
+		return -ENODEV;
+	if (flags & DRIVE_NOWAIT)
+		return -EAGAIN;
+	int rc = open_file(s, seg, slot, create, &f);
+	if (rc < 0)
+		return rc;
+	mutex_lock(&s->lock);
+	unsigned n = take_old_files(s, old);
+	if (seg->file[slot]) {
+		old[n++] = f; /* somebody was faster */
+		f = seg->file[slot];
+	} else {
+		__atomic_store_n(&seg->file[slot], f, __ATOMIC_RELEASE);
+		s->open_files++;
+	}
+	mutex_unlock(&s->lock);
+	for (unsigned i = 0; i < n; i++)
+		drive_file_unref(old[i]);
+	*ret = f;
+	return 0;
+}
+
+void segment_close_slot(struct erasure_set *s, unsigned slot)
+{
+	mutex_lock(&s->lock);
+	struct drive_file **old = calloc(s->open_files + 1, sizeof(struct drive_file *));
+	size_t n = 0;
+	ASSERT(old);
+	LIST_FOREACH (it, &s->lru) {
+		struct segment *seg = LIST_ENTRY(it, struct segment, lru);
+		if (seg->pins || !seg->file[slot])
+			continue;
+		old[n++] = seg->file[slot];
+		seg->file[slot] = NULL;
+		seg->slots &= ~(1u << slot);
+		s->open_files--;
+	}
+	mutex_unlock(&s->lock);
+	for (size_t i = 0; i < n; i++)
+		drive_file_unref(old[i]);
+	free(old);
+}
+
+/* ---- Making ------------------------------------------------------------------------------------------------------ */
+/* Files on all writers. A drive that fails is reported and left out; a full one makes the segment fail. */
+static int make_files(struct erasure_set *s, struct segment *seg, uint32_t slots)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		if (!(slots & 1u << i))
+			continue;
+		int rc = create_file(s, seg, i, &seg->file[i]);
+		if (rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG)
+			return -QE_FULL;
+		if (rc < 0)
+			slot_failed(s, i, rc);
+		else
+			seg->slots |= 1u << i;
+	}
+	/* Cells, not slots, are what a stripe counts. */
+	unsigned cells = 0;
+	for (unsigned c = 0; c < s->ncell; c++)
+		cells += seg->slots >> segment_slot_of(seg, c) & 1;
+	return cells < set_need(s) ? -QE_QUORUM_WRITE : 0;
+}
+
+void segment_unmake(struct erasure_set *s, struct segment *seg)
+{
+	uint32_t slots = seg->slots;
+	uint64_t id = seg->info.id;
+
+	segment_free(seg);
+	unlink_quietly(s, id, slots);
+}
+
+static int make_of_size(struct erasure_set *s, const struct segment_info *info, struct segment **ret)
+{
+	mutex_lock(&s->lock);
+	uint32_t slots = s->writers & ~s->suspect;
+	mutex_unlock(&s->lock);
+	struct segment *seg = segment_alloc(info);
+	if (!seg)
+		return -ENOMEM;
+	seg->owned = true;
+	seg->next_4k = 1;
+	int rc = make_files(s, seg, slots);
+	if (rc < 0) {
+		segment_unmake(s, seg);
+		return rc;
+	}
+	*ret = seg;
+	return 0;
+}
+
+int segment_make(struct erasure_set *s, enum segment_class cls, uint32_t need_4k, unsigned rotation,
+                 struct segment **ret)
+{
+	/* A run that is longer than a segment (one drive, small segments) gets one that fits. */
+	uint32_t size_4k = (uint32_t)MAX(s->segment_size / DRIVE_BLOCK, (uint64_t)need_4k + 1);
+	struct segment_info info = {
+		.id = s->new_id(s->arg),
+		.epoch = s->epoch(s->arg),
+		.cls = (uint8_t)cls,
+		.block_log2 = cls == SEGMENT_PACKED ? ERASURE_PACKED_BLOCK_LOG2 : ERASURE_LARGE_BLOCK_LOG2,
+		.rotation = (uint8_t)rotation,
+		.state = SEGMENT_OPEN,
+		.n = (uint8_t)s->n,
+		.k = (uint8_t)s->k,
+		.m = (uint8_t)s->m,
+		.cell_4k = s->cell_len[cls] / DRIVE_BLOCK,
+	};
+
+	/* On drives that are nearly full a smaller one may still fit. */
+	for (;;) {
+		info.size_4k = size_4k;
+		int rc = make_of_size(s, &info, ret);
+		if (rc != -QE_FULL || size_4k == need_4k + 1)
+			return rc;
+		size_4k = MAX(size_4k / 2, need_4k + 1);
+	}
+}
