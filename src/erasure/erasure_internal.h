@@ -98,6 +98,7 @@ struct erasure_set {
 	struct list lru;         /* (L) least recently used first */
 	struct list dirty;       /* (L) segments with something to flush */
 	unsigned open_files;     /* (L) */
+	unsigned max_files;      /* above it those of segments not in use are closed */
 	struct hash missing;     /* (L) struct missing_segment by segment */
 	unsigned missing_n;      /* atomic: ranges in all, so that reads can skip the table */
 	struct segment *open[3]; /* (L) by class */

@@ -8,7 +8,7 @@
  *   32 cell_4k u32   36 size_4k u32   40 flags u32   44 reserved 16   60 crc32c u32 of the bytes before   64 zeros
  *
  * The files of a segment are opened when first needed and stay open while the segment is in use, has something to
- * flush, or is among the lately used: MAX_FILES bounds the rest.
+ * flush, or is among the lately used: set.max_files bounds the rest.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,6 @@
 
 #define SEGMENT_MAGIC 0x47455351u /* "QSEG" */
 #define SEGMENT_FORMAT 1
-#define MAX_FILES 1024
 
 /* ---- The header -------------------------------------------------------------------------------------------------- */
 void segment_header_encode(const struct segment_header *h, void *block)
@@ -302,25 +301,31 @@ static bool may_close(const struct erasure_set *s, const struct segment *seg)
 	return seg->pins == 0 && list_empty(&seg->dirty) && s->open[seg->info.cls] != seg;
 }
 
-/* Takes files of segments that were not used for long until there is room for one more; the caller drops them. */
+static unsigned take_files(struct erasure_set *s, struct segment *seg, struct drive_file *ret[ERASURE_MAX_CELLS])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < seg->info.n; i++)
+		if (seg->file[i]) {
+			ret[n++] = seg->file[i];
+			seg->file[i] = NULL;
+			s->open_files--;
+		}
+	return n;
+}
+
+/* Takes the files of the segment that was not used for longest, when there are many; the caller drops them. Segments
+ * that cannot give any go to the young end, so that the next search does not meet them again. */
 static unsigned take_old_files(struct erasure_set *s, struct drive_file *ret[ERASURE_MAX_CELLS])
 {
 	unsigned n = 0;
 
-	if (s->open_files < MAX_FILES)
-		return 0;
-	LIST_FOREACH (it, &s->lru) {
-		struct segment *seg = LIST_ENTRY(it, struct segment, lru);
-		if (!may_close(s, seg))
-			continue;
-		for (unsigned i = 0; i < seg->info.n; i++)
-			if (seg->file[i]) {
-				ret[n++] = seg->file[i];
-				seg->file[i] = NULL;
-				s->open_files--;
-			}
-		if (n)
-			break;
+	for (size_t i = 0; s->open_files >= s->max_files && n == 0 && i < s->segments.count; i++) {
+		struct segment *seg = LIST_ENTRY(s->lru.next, struct segment, lru);
+		if (may_close(s, seg))
+			n = take_files(s, seg, ret);
+		list_del(&seg->lru);
+		list_add_tail(&s->lru, &seg->lru);
 	}
 	return n;
 }

@@ -20,6 +20,7 @@
 #define LEAD_NS (50 * NS_PER_MS)
 #define QUEUE_DEPTH 256
 #define LARGE_STRIPE (1u << 20)
+#define MAX_FILES 1024
 
 /* ---- Checksums of blocks ----------------------------------------------------------------------------------------- */
 void blocks_sum(const void *p, uint32_t len, unsigned block_log2, uint32_t *ret)
@@ -242,6 +243,7 @@ struct erasure_set *erasure_set_new(const struct erasure_params *p)
 	s->cell_len[SEGMENT_LARGE] = large_cell(s->k);
 	s->cell_len[SEGMENT_PACKED] = ERASURE_PACKED_CELL;
 	s->cell_max = s->cell_len[SEGMENT_LARGE];
+	s->max_files = MAX_FILES;
 	mutex_init(&s->lock, LOCK_SEGMENT);
 	hash_init(&s->segments);
 	hash_init(&s->missing);
@@ -338,6 +340,17 @@ uint32_t erasure_set_writer_mask(const struct erasure_set *s)
 	uint32_t mask = s->writers;
 	mutex_unlock(&w->lock);
 	return mask;
+}
+
+unsigned erasure_slot_inflight(struct erasure_set *s, unsigned slot)
+{
+	unsigned n = __atomic_load_n(&s->hung[slot], __ATOMIC_RELAXED);
+
+	mutex_lock(&s->lock);
+	LIST_FOREACH (it, &s->jobs)
+		n += LIST_ENTRY(it, struct stripe_job, node)->pending >> slot & 1;
+	mutex_unlock(&s->lock);
+	return n;
 }
 
 void erasure_set_stats(struct erasure_set *s, struct erasure_stats *ret)

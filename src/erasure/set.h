@@ -143,8 +143,10 @@ int erasure_writer_push(struct erasure_writer *w, void *buf, uint32_t len, void 
 int erasure_writer_finish(struct erasure_writer *w, struct erasure_blob *ret) WARN_UNUSED;
 void erasure_writer_abort(struct erasure_writer *w);
 /* Called (from any thread, no lock held) when a cell write to a slot fails or exceeds the drive timeout, or a flush
- * failed. Once per slot until the next erasure_set_writers. */
+ * failed. Once per slot until the next erasure_set_writers. All I/O of the set may wait for fn: it only notes and wakes. */
 void erasure_on_slot_error(struct erasure_set *s, void (*fn)(void *arg, unsigned slot, int rc), void *arg);
+/* Cell writes to the slot that have not returned, and reads that were given up: R10 waits until there are none. */
+unsigned erasure_slot_inflight(struct erasure_set *s, unsigned slot);
 
 /* One packed stripe: k * ERASURE_PACKED_CELL bytes, zero-padded. Blocks until written. ret owns crc (free it). */
 int erasure_packed_write(struct erasure_set *s, const void *data, struct erasure_stripe *ret,
