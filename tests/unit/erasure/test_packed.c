@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Packed stripes with blobs inside, as destaging writes them.
+ */
+#include "fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+#define BLOBS 40
+
+struct packed_blob {
+	uint64_t seed;
+	uint32_t cell, byte, len;
+	uint32_t crc[16];
+	const struct erasure_stripe *stripe;
+	bool no_stripe_row;
+};
+
+struct packed {
+	uint8_t *data;
+	struct erasure_stripe stripe;
+	struct segment_info info;
+	struct packed_blob blob[BLOBS];
+};
+
+static int blob_crcs(void *arg, uint64_t first, unsigned n, uint32_t *ret)
+{
+	const struct packed_blob *b = arg;
+
+	assert_true(first + n <= DIV_ROUND_UP(b->len, 4096));
+	memcpy(ret, b->crc + first, n * sizeof *ret);
+	return 0;
+}
+
+static int stripe_crcs(void *arg, uint32_t *ret)
+{
+	const struct packed_blob *b = arg;
+
+	if (b->no_stripe_row)
+		return -QE_NO_SUCH_KEY;
+	memcpy(ret, b->stripe->crc, b->stripe->ncell * sizeof *ret);
+	return 0;
+}
+
+static void packed_fill(struct fixture *f, struct packed *p, uint64_t seed)
+{
+	static const uint32_t lens[] = {1, 700, 4095, 4096, 4097, 9000, 20000, 513};
+	uint32_t stripe = erasure_stripe_bytes(f->set, SEGMENT_PACKED);
+	unsigned n = 0;
+
+	*p = (struct packed){.data = aligned_alloc(4096, stripe)};
+	memset(p->data, 0, stripe);
+	for (uint32_t cell = 0; cell < f->k; cell++)
+		for (uint32_t byte = 8 * (cell % 3); n < BLOBS; n++) {
+			struct packed_blob *b = &p->blob[n];
+			uint32_t len = lens[rnd(&seed) % ARRAY_SIZE(lens)];
+			if (byte + len > ERASURE_PACKED_CELL)
+				break;
+			*b = (struct packed_blob){seed, cell, byte, len, .stripe = &p->stripe};
+			uint8_t *at = p->data + cell * ERASURE_PACKED_CELL + byte;
+			pattern_fill(b->seed, 0, at, len);
+			blocks_sum(at, len, 12, b->crc);
+			byte = ALIGN_UP(byte + len, 8);
+		}
+	assert_int_equal(erasure_packed_write(f->set, p->data, &p->stripe, &p->info), 0);
+}
+
+static void packed_free(struct packed *p)
+{
+	free(p->data);
+	free(p->stripe.crc);
+}
+
+static int packed_read(struct fixture *f, const struct packed *p, struct packed_blob *b, uint32_t start, uint32_t len,
+                       uint8_t *dst, unsigned flags, bool *degraded)
+{
+	const struct erasure_place at = {
+		.packed = true,
+		.segment = p->stripe.segment,
+		.offset_4k = p->stripe.offset_4k,
+		.cell = (uint8_t)b->cell,
+		.byte = b->byte,
+		.stored_len = b->len,
+		.block_log2 = 12,
+		.crcs = blob_crcs,
+		.stripe_crcs = stripe_crcs,
+		.arg = b,
+	};
+
+	return erasure_read(f->set, &at, start, len, dst, flags, degraded);
+}
+
+static void packed_expect(struct fixture *f, struct packed *p, uint64_t seed)
+{
+	uint8_t *dst = malloc(65536);
+
+	for (unsigned i = 0; i < BLOBS && p->blob[i].len; i++) {
+		struct packed_blob *b = &p->blob[i];
+		uint32_t start = (uint32_t)(rnd(&seed) % b->len), len = 1 + (uint32_t)(rnd(&seed) % (b->len - start));
+		assert_int_equal(packed_read(f, p, b, 0, b->len, dst, 0, NULL), 0);
+		assert_true(pattern_check(b->seed, 0, dst, b->len));
+		assert_int_equal(packed_read(f, p, b, start, len, dst, 0, NULL), 0);
+		assert_true(pattern_check(b->seed, start, dst, len));
+	}
+	free(dst);
+}
+
+static const struct {
+	unsigned n, k, m;
+} shapes[] = {{1, 1, 0}, {2, 1, 1}, {3, 2, 1}, {4, 2, 2}, {6, 4, 2}, {16, 12, 4}};
+
+static void blobs_come_back(void **state)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
+		struct fixture f;
+		struct packed p, q;
+		fixture_start(&f, shapes[i].n, shapes[i].k, shapes[i].m, 8 << 20, false);
+		packed_fill(&f, &p, i);
+		packed_fill(&f, &q, i + 100);
+		assert_int_equal(p.info.cls, SEGMENT_PACKED);
+		assert_int_equal(p.info.block_log2, 12);
+		assert_int_equal(p.stripe.block_log2, 16);
+		assert_int_equal(p.stripe.blocks_per_cell, 1);
+		assert_int_equal(q.stripe.offset_4k, p.stripe.offset_4k + 16);
+		packed_expect(&f, &p, 1);
+		fixture_reopen(&f);
+		assert_int_equal(erasure_segment_add(f.set, &p.info), 0);
+		packed_expect(&f, &p, 2);
+		packed_expect(&f, &q, 3);
+		packed_free(&p);
+		packed_free(&q);
+		fixture_end(&f);
+	}
+}
+
+static void lost_drives_are_decoded(void **state)
+{
+	for (unsigned i = 1; i < ARRAY_SIZE(shapes); i++) {
+		struct fixture f;
+		struct packed p;
+		uint64_t seed = i;
+		fixture_start(&f, shapes[i].n, shapes[i].k, shapes[i].m, 8 << 20, false);
+		packed_fill(&f, &p, i);
+		for (unsigned m = 0; m < shapes[i].m; m++)
+			delete_file(&f, (p.info.rotation + m) % shapes[i].n, p.stripe.segment);
+		fixture_reopen(&f);
+		assert_int_equal(erasure_segment_add(f.set, &p.info), 0);
+		packed_expect(&f, &p, rnd(&seed));
+		/* One more. */
+		delete_file(&f, (p.info.rotation + shapes[i].m) % shapes[i].n, p.stripe.segment);
+		fixture_reopen(&f);
+		assert_int_equal(erasure_segment_add(f.set, &p.info), 0);
+		uint8_t dst[65536];
+		assert_int_equal(packed_read(&f, &p, &p.blob[0], 0, p.blob[0].len, dst, 0, NULL), -QE_QUORUM_READ);
+		packed_free(&p);
+		fixture_end(&f);
+	}
+}
+
+static void flipped_byte_never_shows(void **state)
+{
+	struct fixture f;
+	struct packed p;
+	uint8_t dst[65536];
+	bool degraded;
+
+	fixture_start(&f, 4, 2, 2, 8 << 20, false);
+	packed_fill(&f, &p, 5);
+	struct packed_blob *b = &p.blob[3];
+	assert_int_equal(b->cell, 0);
+	unsigned slot = p.info.rotation % 4;
+	uint64_t cell = BYTES_4K(p.stripe.offset_4k);
+	flip_byte(&f, slot, p.stripe.segment, cell + b->byte + b->len - 1);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, DRIVE_NOWAIT, NULL), -EAGAIN);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), 0);
+	assert_true(degraded);
+	assert_true(pattern_check(b->seed, 0, dst, b->len));
+	/* Its neighbour in the same cell does not mind. */
+	assert_int_equal(packed_read(&f, &p, &p.blob[0], 0, p.blob[0].len, dst, 0, &degraded), 0);
+	assert_false(degraded);
+	/* Bad cells are not fed to the decoder. */
+	flip_byte(&f, (slot + 1) % 4, p.stripe.segment, cell + 60000);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), 0);
+	assert_true(pattern_check(b->seed, 0, dst, b->len));
+	flip_byte(&f, (slot + 2) % 4, p.stripe.segment, cell + 1);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), -QE_QUORUM_READ);
+	b->no_stripe_row = true;
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), -QE_NO_SUCH_KEY);
+	packed_free(&p);
+	fixture_end(&f);
+}
+
+static void cached_reads_do_not_wait(void **state)
+{
+	struct fixture f;
+	struct packed p;
+	uint8_t dst[65536];
+
+	fixture_start(&f, 3, 2, 1, 8 << 20, false);
+	packed_fill(&f, &p, 8);
+	struct packed_blob *b = &p.blob[2];
+	for (unsigned s = 0; s < 3; s++)
+		assert_int_equal(erasure_slot_settle(f.set, s), 0);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, DRIVE_NOWAIT, NULL), -EAGAIN);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, NULL), 0);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, DRIVE_NOWAIT, NULL), 0);
+	assert_true(pattern_check(b->seed, 0, dst, b->len));
+	packed_free(&p);
+	fixture_end(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(blobs_come_back),
+		cmocka_unit_test(lost_drives_are_decoded),
+		cmocka_unit_test(flipped_byte_never_shows),
+		cmocka_unit_test(cached_reads_do_not_wait),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
