@@ -226,11 +226,12 @@ static ssize_t on_read(void *cls, uint64_t off, char *p, size_t len)
 static struct MHD_Response *make_response(struct http_request *r)
 {
 	struct http_answer *a = &r->answer;
+	static char nothing[1];
 	void (*free_fn)(void *) = a->free_fn;
 
 	switch (a->kind) {
 	case HTTP_EMPTY:
-		return MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+		return MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
 	case HTTP_BUFFER:
 		if (!free_fn)
 			return MHD_create_response_from_buffer(a->len, a->data, MHD_RESPMEM_PERSISTENT);
