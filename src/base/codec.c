@@ -135,14 +135,23 @@ static bool is_unreserved(char c)
 
 void percent_encode(struct buf *b, struct str s, bool keep_slash)
 {
+	char *to = buf_reserve(b, s.len * 3);
+	size_t n = 0;
+
+	if (!to)
+		return;
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
-		if (is_unreserved(s.p[i]) || (c == '/' && keep_slash))
-			buf_add_char(b, s.p[i]);
-		else
-			buf_add(b, (char[]){'%', hex_upper[c >> 4], hex_upper[c & 15]}, 3);
+		if (is_unreserved(s.p[i]) || (c == '/' && keep_slash)) {
+			to[n++] = s.p[i];
+			continue;
+		}
+		to[n++] = '%';
+		to[n++] = hex_upper[c >> 4];
+		to[n++] = hex_upper[c & 15];
 	}
+	buf_commit(b, n);
 }
 
 int percent_decode(struct buf *b, struct str s, bool plus)

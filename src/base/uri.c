@@ -3,73 +3,21 @@
 
 #include <errno.h>
 
-static bool unreserved(unsigned char c)
-{
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
-	       c == '~';
-}
-
-void uri_encode(struct buf *b, struct str s, bool keep_slash)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	char *to = buf_reserve(b, s.len * 3);
-	size_t n = 0;
-
-	if (!to)
-		return;
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (unreserved(c) || (keep_slash && c == '/')) {
-			to[n++] = (char)c;
-		} else {
-			to[n++] = '%';
-			to[n++] = hex[c >> 4];
-			to[n++] = hex[c & 15];
-		}
-	}
-	buf_commit(b, n);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-ptrdiff_t uri_decode(struct str s, bool plus_is_space, char *ret)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.p[i];
-		if (c == '%') {
-			int hi, lo;
-			if (s.len - i < 3 || (hi = hex_digit(s.p[i + 1])) < 0 || (lo = hex_digit(s.p[i + 2])) < 0)
-				return -EINVAL;
-			c = (char)(hi << 4 | lo);
-			i += 2;
-		} else if (c == '+' && plus_is_space) {
-			c = ' ';
-		}
-		ret[n++] = c;
-	}
-	return (ptrdiff_t)n;
-}
+#include "base/codec.h"
 
 int uri_decode_arena(struct arena *a, struct str s, bool plus_is_space, struct str *ret)
 {
-	char *p = arena_alloc(a, s.len + 1);
-	ptrdiff_t n = uri_decode(s, plus_is_space, p);
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	int rc;
 
-	if (n < 0)
-		return (int)n;
-	p[n] = '\0';
-	*ret = (struct str){p, (size_t)n};
+	if (s.len == 0 || (!memchr(s.p, '%', s.len) && !(plus_is_space && memchr(s.p, '+', s.len)))) {
+		*ret = arena_str(a, s);
+		return 0;
+	}
+	rc = percent_decode(&b, s, plus_is_space);
+	if (rc < 0)
+		return rc;
+	*ret = arena_str(a, buf_str(&b));
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/err.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
@@ -19,19 +20,15 @@
 /* Decodes and encodes again: clients may leave characters bare that the signature has encoded. */
 static void add_path(struct buf *b, struct str path)
 {
-	char *plain = malloc(path.len + 1);
-	ptrdiff_t n;
+	CLEANUP_BUF struct buf plain = BUF_INIT;
 
-	if (!plain) {
-		b->err = -ENOMEM;
-		return;
-	}
-	n = uri_decode(path, false, plain);
-	if (n < 0)
+	if (path.len && !memchr(path.p, '%', path.len)) {
+		percent_encode(b, path, true);
+	} else if (percent_decode(&plain, path, false) < 0) {
 		buf_add_str(b, path);
-	else
-		uri_encode(b, n ? (struct str){plain, (size_t)n} : STR_LIT("/"), true);
-	free(plain);
+	} else {
+		percent_encode(b, plain.len ? buf_str(&plain) : STR_LIT("/"), true);
+	}
 }
 
 struct encoded {
@@ -58,10 +55,10 @@ static void add_query(struct buf *b, const struct sigv4_request *r, const struct
 		if (a->form == SIGV4_QUERY && str_eqc(r->query[i].name, "X-Amz-Signature"))
 			continue;
 		e[n].name = text.len;
-		uri_encode(&text, r->query[i].name, false);
+		percent_encode(&text, r->query[i].name, false);
 		e[n].name_len = text.len - e[n].name;
 		e[n].value = text.len;
-		uri_encode(&text, r->query[i].value, false);
+		percent_encode(&text, r->query[i].value, false);
 		e[n].value_len = text.len - e[n].value;
 		n++;
 	}
@@ -158,16 +155,16 @@ static void add_scope(struct buf *b, const struct sigv4_auth *a)
 void sigv4_string_to_sign(struct buf *b, const struct sigv4_auth *a, struct str canonical)
 {
 	uint8_t sha[32];
-	char hex[SIGV4_HEX];
+	char hex[SIGV4_HEX + 1];
 
 	sigv4_sha256(canonical.p, canonical.len, sha);
-	sigv4_hex(sha, sizeof sha, hex);
+	hex_encode(sha, sizeof sha, hex);
 	buf_add_c(b, ALGORITHM "\n");
 	buf_add_str(b, a->amz_date);
 	buf_add_char(b, '\n');
 	add_scope(b, a);
 	buf_add_char(b, '\n');
-	buf_add(b, hex, sizeof hex);
+	buf_add(b, hex, SIGV4_HEX);
 }
 
 /* ---- Parsing --------------------------------------------------------------------------------------------------------- */
@@ -387,7 +384,7 @@ int sigv4_verify(struct op_ctx *ctx, const struct sigv4_request *r, const struct
 	rc = check_signed_headers(ctx, r, a);
 	if (rc < 0)
 		return rc;
-	if (sigv4_unhex(a->signature, got, sizeof got) < 0)
+	if (hex_decode(a->signature, got, sizeof got) != sizeof got)
 		return -QE_SIGNATURE;
 	if (!buf_reserve(&canonical, 1024) || !buf_reserve(&to_sign, 256))
 		return -ENOMEM;
@@ -415,7 +412,7 @@ void sigv4_sign(const struct sigv4_request *r, struct sigv4_auth *a, struct str 
 	sigv4_string_to_sign(&to_sign, a, buf_str(&canonical));
 	sigv4_key_make(&key, secret, a->date, a->region, a->service);
 	sigv4_key_sign(&key, to_sign.data, to_sign.len, mac);
-	sigv4_hex(mac, sizeof mac, ret);
+	hex_encode(mac, sizeof mac, ret);
 }
 
 /* ---- Chunks ---------------------------------------------------------------------------------------------------------- */
@@ -432,6 +429,7 @@ int sigv4_chain_init(struct sigv4_chain *c, const struct sigv4_auth *a, const st
 	memcpy(c->scope, scope.data, scope.len);
 	c->scope[scope.len] = '\0';
 	memcpy(c->previous, a->signature.p, SIGV4_HEX);
+	c->previous[SIGV4_HEX] = '\0';
 	return 0;
 }
 
@@ -440,9 +438,8 @@ static void chain_sign(struct sigv4_chain *c, const char *kind, bool with_empty,
 	char text[512], hex[SIGV4_HEX + 1];
 	int n;
 
-	sigv4_hex(sha256, 32, hex);
-	hex[SIGV4_HEX] = '\0';
-	n = snprintf(text, sizeof text, "AWS4-HMAC-SHA256-%s\n%s\n%s\n%.*s\n%s%s%s", kind, c->amz_date, c->scope, SIGV4_HEX, c->previous,
+	hex_encode(sha256, 32, hex);
+	n = snprintf(text, sizeof text, "AWS4-HMAC-SHA256-%s\n%s\n%s\n%s\n%s%s%s", kind, c->amz_date, c->scope, c->previous,
 		     with_empty ? SIGV4_EMPTY_SHA256 : "", with_empty ? "\n" : "", hex);
 	ASSERT(n > 0 && (size_t)n < sizeof text);
 	sigv4_key_sign(&c->key, text, (size_t)n, ret);
@@ -452,9 +449,9 @@ static int chain_check(struct sigv4_chain *c, const uint8_t want[32], struct str
 {
 	uint8_t got[32];
 
-	if (sigv4_unhex(signature, got, sizeof got) < 0 || !sigv4_equal(want, got, sizeof got))
+	if (hex_decode(signature, got, sizeof got) != sizeof got || !sigv4_equal(want, got, sizeof got))
 		return -QE_SIGNATURE;
-	sigv4_hex(want, 32, c->previous);
+	hex_encode(want, 32, c->previous);
 	return 0;
 }
 
@@ -480,8 +477,8 @@ void sigv4_chain_sign_chunk(struct sigv4_chain *c, const uint8_t sha256[32], cha
 	uint8_t mac[32];
 
 	chain_sign(c, "PAYLOAD", true, sha256, mac);
-	sigv4_hex(mac, sizeof mac, c->previous);
-	memcpy(ret, c->previous, SIGV4_HEX);
+	hex_encode(mac, sizeof mac, c->previous);
+	memcpy(ret, c->previous, SIGV4_HEX + 1);
 }
 
 void sigv4_chain_sign_trailer(struct sigv4_chain *c, struct str trailer, char *ret)
@@ -490,6 +487,6 @@ void sigv4_chain_sign_trailer(struct sigv4_chain *c, struct str trailer, char *r
 
 	sigv4_sha256(trailer.p, trailer.len, sha);
 	chain_sign(c, "TRAILER", false, sha, mac);
-	sigv4_hex(mac, sizeof mac, c->previous);
-	memcpy(ret, c->previous, SIGV4_HEX);
+	hex_encode(mac, sizeof mac, c->previous);
+	memcpy(ret, c->previous, SIGV4_HEX + 1);
 }

@@ -25,8 +25,6 @@
 /* ---- Hashes ---------------------------------------------------------------------------------------------------------- */
 void sigv4_sha256(const void *p, size_t len, uint8_t ret[32]);
 void sigv4_hmac(const void *key, size_t key_len, const void *p, size_t len, uint8_t ret[32]);
-void sigv4_hex(const uint8_t *p, size_t n, char *ret);              /* 2 n characters, lower case, no NUL */
-int sigv4_unhex(struct str hex, uint8_t *ret, size_t n) WARN_UNUSED; /* exactly 2 n digits, any case; 0 or -EINVAL */
 bool sigv4_equal(const void *a, const void *b, size_t n);            /* in constant time */
 
 /* An SHA-256 that is fed piece by piece. */
@@ -96,7 +94,7 @@ void sigv4_canonical(struct buf *b, const struct sigv4_request *r, const struct 
 void sigv4_string_to_sign(struct buf *b, const struct sigv4_auth *a, struct str canonical);
 
 /* Signs: a holds form, access_key, region, service, signed_headers and amz_date; date is derived. The headers named are in
- * r, X-Amz-Date among them. ret: SIGV4_HEX characters. */
+ * r, X-Amz-Date among them. ret: SIGV4_HEX + 1 bytes. */
 void sigv4_sign(const struct sigv4_request *r, struct sigv4_auth *a, struct str secret, struct str payload, char *ret);
 
 /* ---- Chunks ---------------------------------------------------------------------------------------------------------- */
@@ -104,14 +102,14 @@ void sigv4_sign(const struct sigv4_request *r, struct sigv4_auth *a, struct str 
 struct sigv4_chain {
 	struct sigv4_key key;
 	char amz_date[17], scope[128];
-	char previous[SIGV4_HEX];
+	char previous[SIGV4_HEX + 1];
 };
 int sigv4_chain_init(struct sigv4_chain *c, const struct sigv4_auth *a, const struct sigv4_key *key) WARN_UNUSED;
 /* sha256 of the chunk's data; signature: 64 hex digits. 0 or -QE_SIGNATURE. */
 int sigv4_chain_chunk(struct sigv4_chain *c, const uint8_t sha256[32], struct str signature) WARN_UNUSED;
 /* trailer: "name:value\n" of each trailing header, in order. */
 int sigv4_chain_trailer(struct sigv4_chain *c, struct str trailer, struct str signature) WARN_UNUSED;
-/* The next signatures, for signing: SIGV4_HEX characters; moves on. */
+/* The next signatures, for signing: SIGV4_HEX + 1 bytes; moves on. */
 void sigv4_chain_sign_chunk(struct sigv4_chain *c, const uint8_t sha256[32], char *ret);
 void sigv4_chain_sign_trailer(struct sigv4_chain *c, struct str trailer, char *ret);
 

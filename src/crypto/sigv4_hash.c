@@ -6,7 +6,6 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/sigv4.h"
 
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
@@ -103,40 +102,6 @@ void sigv4_key_make(struct sigv4_key *k, struct str secret, struct str date, str
 void sigv4_cache_clear(struct sigv4_cache *c)
 {
 	OPENSSL_cleanse(c, sizeof *c);
-}
-
-void sigv4_hex(const uint8_t *p, size_t n, char *ret)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < n; i++) {
-		ret[2 * i] = digits[p[i] >> 4];
-		ret[2 * i + 1] = digits[p[i] & 15];
-	}
-}
-
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-int sigv4_unhex(struct str hex, uint8_t *ret, size_t n)
-{
-	if (hex.len != 2 * n)
-		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		int hi = digit(hex.p[2 * i]), lo = digit(hex.p[2 * i + 1]);
-		if (hi < 0 || lo < 0)
-			return -EINVAL;
-		ret[i] = (uint8_t)(hi << 4 | lo);
-	}
-	return 0;
 }
 
 bool sigv4_equal(const void *a, const void *b, size_t n)

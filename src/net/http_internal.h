@@ -89,7 +89,7 @@ struct http_loop {
 	unsigned nactive, npolled;
 	struct http_request *running;           /* whose handler is being called */
 	bool progress, draining, cutting;
-	uint64_t now_ns;
+	uint64_t now_ns, id_state;
 	_Atomic uint64_t connections, requests, in_flight, suspends;
 };
 

@@ -44,6 +44,16 @@ static void request_free(struct http_request *r)
 	free(r);
 }
 
+/* Looks random, differs from request to request, needs no system call (splitmix64). */
+static uint64_t next_id(struct http_loop *l)
+{
+	uint64_t z = l->id_state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
 static void request_reset(struct http_request *r)
 {
 	struct arena keep = r->ctx.arena;
@@ -52,7 +62,9 @@ static void request_reset(struct http_request *r)
 
 	arena_reset(&keep);
 	memset(r, 0, offsetof(struct http_request, answer) + offsetof(struct http_answer, headers));
-	op_ctx_init(&r->ctx, OP_S3);
+	r->ctx.origin = OP_S3;
+	r->ctx.umask = 022;
+	r->ctx.request_id = next_id(loop);
 	r->ctx.arena = keep;
 	r->conn = conn;
 	r->loop = loop;
@@ -552,6 +564,13 @@ void http_reply_header(struct http_request *r, const char *name, struct str valu
 			return;
 	a->headers[a->nheaders].name = name;
 	a->headers[a->nheaders++].value = arena_str(&r->ctx.arena, value).p;
+}
+
+void http_reply_clear(struct http_request *r)
+{
+	ASSERT(!r->answered);
+	drop_answer(r);
+	r->answer.nheaders = 0;
 }
 
 void http_reply_headerf(struct http_request *r, const char *name, const char *fmt, ...)

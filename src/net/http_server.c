@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "net/http_internal.h"
@@ -243,6 +244,7 @@ static struct http_server *server_new(const struct http_params *p)
 		struct http_loop *l = &s->loops[i];
 		l->server = s;
 		l->index = i;
+		l->id_state = random_u64();
 		l->epoll_fd = l->event_fd = l->listen_fd = -1;
 		mutex_init(&l->lock, LOCK_HTTP);
 		list_init(&l->watches);

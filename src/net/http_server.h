@@ -118,6 +118,8 @@ void http_resume(struct http_request *r);
  * made by the server. Values with control characters are dropped. */
 void http_reply_header(struct http_request *r, const char *name, struct str value);
 void http_reply_headerf(struct http_request *r, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Forgets the headers given so far. */
+void http_reply_clear(struct http_request *r);
 /* No body. */
 void http_reply_empty(struct http_request *r, unsigned status);
 /* The answer to HEAD: Content-Length size, no body. */

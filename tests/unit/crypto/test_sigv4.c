@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/err.h"
 #include "crypto/sigv4.h"
 
@@ -240,19 +241,15 @@ static void hashes(void **state)
 	char hex[SIGV4_HEX + 1] = "", big[131];
 
 	sigv4_sha256("", 0, mac);
-	sigv4_hex(mac, 32, hex);
+	hex_encode(mac, 32, hex);
 	assert_string_equal(hex, SIGV4_EMPTY_SHA256);
 	sigv4_hmac("Jefe", 4, "what do ya want for nothing?", 28, mac); /* RFC 4231, 2 */
-	sigv4_hex(mac, 32, hex);
+	hex_encode(mac, 32, hex);
 	assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 	memset(big, 0xaa, sizeof big);
 	sigv4_hmac(big, sizeof big, "Test Using Larger Than Block-Size Key - Hash Key First", 54, mac); /* 6 */
-	sigv4_hex(mac, 32, hex);
+	hex_encode(mac, 32, hex);
 	assert_string_equal(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
-	assert_int_equal(sigv4_unhex(STR_LIT("zz"), mac, 1), -EINVAL);
-	assert_int_equal(sigv4_unhex(STR_LIT("abc"), mac, 1), -EINVAL);
-	assert_int_equal(sigv4_unhex(STR_LIT("aF"), mac, 1), 0);
-	assert_int_equal(mac[0], 0xaf);
 }
 
 struct bad_auth {
@@ -297,12 +294,12 @@ static void skew_and_unsigned_headers(void **state)
 	struct sigv4_cache *cache = calloc(1, sizeof *cache);
 	struct sigv4_key key;
 	struct op_ctx ctx;
-	char sig[SIGV4_HEX];
+	char sig[SIGV4_HEX + 1];
 
 	op_ctx_init(&ctx, OP_S3);
 	assert_int_equal(clock_parse_iso(a.amz_date, &a.time_ns), 0);
 	sigv4_sign(&r, &a, S3_KEY, EMPTY, sig);
-	a.signature = (struct str){sig, sizeof sig};
+	a.signature = (struct str){sig, SIGV4_HEX};
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(sigv4_verify(&ctx, &r, &a, S3_KEY, EMPTY, a.time_ns + SIGV4_SKEW_NS, cache, &key), 0);
 	assert_int_equal(cache->next, 1);
