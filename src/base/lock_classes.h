@@ -16,7 +16,8 @@
 	X(LOCK_SEGMENT)     /* open segments and their allocation pointers */                                              \
 	X(LOCK_PUBLISH)     /* views are taken and memtables swapped under it */                                           \
 	X(LOCK_MEMTABLE)    /* memtable writer state */                                                                    \
-	X(LOCK_NOTIFY)      /* the notifier's queue and registry */                                                        \
+	X(LOCK_MOUNTS)      /* the notifier's list of mounts, held while they are asked what they hold */                      \
+	X(LOCK_NOTIFY)      /* notifier's queues, name locks, holds of files */                                            \
 	X(LOCK_QUEUE)       /* work queues and completion lists */                                                         \
 	X(LOCK_DRIVE)       /* one drive's files and health */                                                             \
 	X(LOCK_POOL)        /* buffer pools */                                                                             \

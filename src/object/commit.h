@@ -53,17 +53,20 @@ struct object_commit {
 	/* Inside. */
 	unsigned nlocks, have_locks, tries;
 	struct nslock_req lock[COMMIT_LOCKS]; /* [0]: the gate of the store */
-	bool locked, on_worker, applied;
+	bool on_worker, applied, blocking;
 	int rc;
 	struct list changes;          /* of struct notify_change, of the last attempt */
 	uint64_t *drops;              /* files whose content this batch drops (store_drop_begin) */
 	unsigned ndrops, cap_drops;
 	uint64_t *holds;              /* files that this batch makes orphans: held until it is applied */
 	unsigned nholds, cap_holds;
-	struct list *after;           /* of work to be queued after it is applied */
+	uint64_t *parts;              /* uploads whose parts go in the background once this is applied */
+	unsigned nparts, cap_parts;
 	struct work work;
 	struct object_waiter waiter;
-	struct commit_wait *wait;     /* commit_run: who sleeps */
+	struct mutex wait_lock;       /* LOCK_QUEUE; commit_run sleeps under it until a lock is granted */
+	struct cond wait_cond;
+	bool granted;
 };
 
 void commit_init(struct object_commit *c, struct object_store *s, enum meta_promise promise, enum op_origin origin,
@@ -74,11 +77,18 @@ void commit_lock_name(struct object_commit *c, uint64_t dir, struct str name);
 int commit_run(struct object_commit *c) WARN_UNUSED;
 /* Returns at once; c->done is called exactly once, perhaps before this returns. */
 void commit_start(struct object_commit *c);
+/* The same, but the attempt runs on the store's committer thread: for callers that must be quick. */
+void commit_start_later(struct object_commit *c);
 void commit_fini(struct object_commit *c);
 
-/* For attempts: notes a change for the mounts' kernels; sent when the batch is applied, forgotten when it is not. */
-void commit_notify_entry(struct object_commit *c, enum notify_kind kind, uint64_t parent, struct str name, uint64_t old_ino);
-void commit_notify_inode(struct object_commit *c, enum notify_kind kind, uint64_t ino, uint64_t off, uint64_t len);
+/* For attempts: notes a change for the mounts' kernels; sent when the batch is applied, forgotten when it is not. It is not
+ * told to c->mount; the caller may clear ->mount of what is returned so that it is. */
+struct notify_change *commit_notify_entry(struct object_commit *c, enum notify_kind kind, uint64_t parent, struct str name,
+					  uint64_t old_ino);
+struct notify_change *commit_notify_inode(struct object_commit *c, enum notify_kind kind, uint64_t ino, uint64_t off, uint64_t len);
+
+/* For attempts: the upload's row goes with this batch; its parts follow in the background. */
+void commit_reap_parts(struct object_commit *c, uint64_t upload);
 
 /* Called by the store's applied hook. */
 void commit_applied(struct object_commit *c, struct meta_batch *b);

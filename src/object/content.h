@@ -51,6 +51,9 @@ int content_ref(struct meta_view *v, struct meta_batch *b, const struct row_exte
  * else -E2BIG, nothing added (file_release then leaves it to the background). */
 int content_drop(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o) WARN_UNUSED;
 
+/* The same for an orphan that is too large for one batch: as much as one batch takes. *ret_more: there is more. */
+int content_drop_some(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o, bool *ret_more) WARN_UNUSED;
+
 /* The part [off, off + len) of a list, cut, with file offsets from `to`; ret has room for l->n. crc fields of cut extents are
  * not valid and marked by EXTENT_CUT in flags: content_crc_fill reads them. Number of extents. */
 #define EXTENT_CUT 128                 /* in memory only */
@@ -76,10 +79,13 @@ struct file_state {                    /* an object entry, resolved: attributes 
 };
 /* Of an entry of kind ENTRY_OBJECT. */
 int file_load(struct meta_view *v, const struct row_entry *e, struct file_state *ret) WARN_UNUSED;
+/* The file row of a linked file, relying on the one that was seen; Last-Modified is not stamped. */
+void file_put(struct meta_batch *b, const struct file_state *f, const struct row_file *row);
 /* One name of the file goes (its entry row is deleted or replaced by the caller). The last name: its content is dropped, or,
- * while a mount holds the file or when there is much of it, it becomes an orphan (file row with nlink 0, orphan row).
- * slot_dir, slot_name: the name that goes, for its link row. */
+ * while a mount holds the file or when there is much of it, it becomes an orphan (file row with nlink 0, orphan row). */
 int file_name_gone(struct object_commit *c, struct meta_view *v, struct meta_batch *b, uint64_t bucket,
 		   const struct file_state *f, uint64_t ctime_ns) WARN_UNUSED;
+/* The rows of an orphan, for a file that keeps its content without a name. */
+void file_orphan(struct object_commit *c, struct meta_batch *b, uint64_t bucket, const struct file_state *f, uint64_t ctime_ns);
 
 #endif

@@ -41,6 +41,8 @@ struct notify_change {
 struct notify_ops {
 	bool (*held)(void *mount, const struct notify_change *c);
 	void (*deliver)(void *mount, const struct notify_change *c);
+	/* May be NULL. All that the kernel was told is doubtful (meta's reset hook): must not block, hands the work over. */
+	void (*reset)(void *mount);
 };
 struct notify_mount;
 struct notify_mount *notify_mount_add(struct object_store *s, const struct notify_ops *ops, void *mount);

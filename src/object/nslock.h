@@ -4,8 +4,8 @@
  * for waiting and fairness only: the sequencer is what makes decisions correct, so two names with one hash are no harm.
  *
  * nslock_acquire never blocks: it grants at once (true) or calls granted() later, from the thread that released the
- * lock; granted() must be quick, so it hands the work over. Never more than the table's own mutex is held (LOCK_NS, which
- * may be taken in the applied hook).
+ * lock; granted() must be quick, so it hands the work over. Never more than the table's own mutex is held (LOCK_NOTIFY,
+ * which may be taken in the applied hook).
  */
 #ifndef QUOIN_OBJECT_NSLOCK_H
 #define QUOIN_OBJECT_NSLOCK_H
@@ -28,6 +28,7 @@ struct nslock_req {
 	bool exclusive;
 	struct nslock_name *name; /* NULL: neither held nor waited for */
 	void (*granted)(struct nslock_req *r);
+	void *arg;
 };
 
 void nslock_init(struct nslock *t);

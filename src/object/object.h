@@ -11,6 +11,7 @@
 #ifndef QUOIN_OBJECT_OBJECT_H
 #define QUOIN_OBJECT_OBJECT_H
 
+#include "crypto/digest.h"
 #include "object/store.h"
 
 #define OBJECT_KEY_MAX 1024
@@ -61,7 +62,7 @@ int object_read(struct object_handle *h, uint64_t off, size_t len, void *dst, un
 void object_close(struct object_handle *h); /* accepts NULL */
 
 /* ---- Writing -------------------------------------------------------------------------------------------------------- */
-enum object_digest { DIGEST_MD5 = 1, DIGEST_SHA256 = 2, DIGEST_CRC32 = 4, DIGEST_SHA1 = 8 }; /* CRC32C and CRC64NVME always */
+/* enum object_digest of crypto/digest.h; CRC32C and CRC64NVME are always computed, and MD5. */
 struct object_digests {
 	uint8_t md5[16], sha256[32], sha1[20];
 	uint32_t crc32, crc32c;

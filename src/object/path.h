@@ -36,6 +36,7 @@ struct path_slot {            /* where a name in a directory lies, and what is t
 	struct meta_key key;      /* of the entry row; not valid while a continuation is missing */
 	struct meta_row row;      /* as seen */
 	bool present;
+	bool read;                /* false: the directory is to be made, so nothing is there */
 	struct row_entry entry;   /* decoded when present */
 };
 
@@ -55,7 +56,7 @@ struct path {
 	struct object_store *store;
 	uint64_t bucket;
 	struct str bucket_name;   /* S3 only */
-	bool has_bucket_rows;
+	bool has_bucket_rows, has_usage;
 	struct meta_key bucketdir_key, bucket_key;
 	struct meta_row bucketdir_row, bucket_row, usage_row;
 	struct row_bucket bucket_info;
@@ -63,7 +64,6 @@ struct path {
 	struct path_node *node;   /* [0]: the bucket's root */
 	struct path_slot slot;    /* the last name */
 	bool has_slot;
-	bool made;                /* path_make_parents was called */
 };
 
 /* 0, -QE_NO_SUCH_BUCKET, < 0. */
@@ -94,13 +94,24 @@ void path_make_parents(struct path *p, struct object_commit *c, struct meta_batc
 /* Puts the entry row of a slot of the directory (with its continuations); adds 1 to `children` when the slot was empty,
  * and `live` to the directory's `live`. */
 void path_slot_put(struct path *p, struct path_slot *s, struct meta_batch *b, const struct row_entry *e, int live);
-/* Deletes the entry row and continuations that end empty; takes 1 from `children`, adds live. */
+/* An entry row as it is; stamp: Last-Modified of an object becomes the commit time when that is later. */
+void path_entry_put(struct meta_batch *b, const struct meta_key *k, const struct row_entry *e, bool stamp);
+/* Deletes the entry row and continuations that end empty; no counters. */
+int path_slot_erase(struct path *p, struct path_slot *s, struct meta_batch *b) WARN_UNUSED;
+/* The same, takes 1 from `children`, adds live. */
 int path_slot_del(struct path *p, struct path_slot *s, struct meta_batch *b, int live) WARN_UNUSED;
-/* Puts a dir row. */
+/* A delete by S3: the slot that the path ended at goes, one live child less, and implicit directories that end with it. */
+int path_remove(struct path *p, struct object_commit *c, struct meta_batch *b) WARN_UNUSED;
+/* Puts a dir row. stamp: its modification time becomes the commit time when that is later. */
 void path_dir_put(struct meta_batch *b, uint64_t id, const struct row_dir *d, bool stamp);
-void path_usage_add(struct path *p, struct meta_batch *b, const struct row_usage *delta); /* fields as signed */
+/* Relies on a dir row as it was seen, counters included. */
+void path_dir_expect(struct meta_batch *b, const struct path_node *n);
+int path_usage_add(struct path *p, struct meta_batch *b, const struct row_usage *delta) WARN_UNUSED; /* fields as signed */
 /* After a delete by S3: implicit directories of the chain may vanish with it; tells the mounts to look again. */
 void path_notify_vanishing(struct path *p, struct object_commit *c);
+
+/* Key of piece i of a slot's name behind `parent` (the directory or the continuation before); i == nconts: of the entry. */
+void path_piece_key(const struct path_slot *s, unsigned i, uint64_t parent, struct meta_key *k);
 
 /* Attributes of a directory that an S3 write makes on the way. */
 void store_dir_attr(const struct object_store *s, uint64_t now_ns, struct row_attr *ret);

@@ -11,6 +11,14 @@
 #ifndef QUOIN_OBJECT_STORE_INTERNAL_H
 #define QUOIN_OBJECT_STORE_INTERNAL_H
 
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/err.h"
 #include "base/hash.h"
 #include "base/lock.h"
 #include "base/pool.h"
@@ -28,46 +36,65 @@ struct body_pool;
 struct object_store {
 	struct object_params p;
 	struct meta_set *set;
-	struct workq *workers;
+	struct workq *workers;    /* large bodies, blocking reads */
+	struct workq *committer;  /* one thread: attempts that could not run where they were started; never waits for a commit */
+	struct workq *background; /* one thread: removal of orphans and the like; blocks on commits */
 	struct nslock names;
-	struct mutex hold_lock;   /* LOCK_NS */
+	struct mutex hold_lock;   /* LOCK_NOTIFY */
 	struct cond hold_cond;    /* a drop ended */
 	struct hash holds;        /* of struct store_held */
 	struct notifier *notifier;
 	struct body_pool *bodies; /* stripe buffers of large puts */
-	struct mutex lock;        /* LOCK_NS: background jobs */
-	struct cond idle;
-	unsigned jobs;            /* background work queued or running */
-	bool closing;
+	_Atomic bool closing;     /* background work that has not begun is left for the next start */
 };
 
 /* ---- Holds ----------------------------------------------------------------------------------------------------------- */
 /* Blocks while a batch that drops the file is in flight (until it is applied or refused). */
 void store_hold(struct object_store *s, uint64_t file);
 /* Gives one back; the last one of an orphan starts its removal. Never blocks. */
+bool store_hold_try(struct object_store *s, uint64_t file); /* false where store_hold would wait */
 void store_unhold(struct object_store *s, uint64_t file);
 bool store_file_held(struct object_store *s, uint64_t file);
 /* For attempts: true when the file is held (then the batch must keep the content: it is held by the commit as well until it
  * is applied); false: noted as being dropped until then. */
 bool store_drop_begin(struct object_commit *c, uint64_t file);
+/* For attempts: the file becomes an orphan whether it is held or not; it is removed in the background once nobody holds it. */
+void store_orphan_begin(struct object_commit *c, uint64_t file);
 void store_drops_end(struct object_commit *c);
-/* Removes an orphan when nobody holds it, in the background. */
-void store_orphan_reap(struct object_store *s, uint64_t file);
-int store_orphan_scan(struct object_store *s) WARN_UNUSED;  /* at open */
+void store_holds_init(struct object_store *s);
+void store_holds_done(struct object_store *s);
 
-/* Background work that store_close waits for; run frees itself. */
-void store_job(struct object_store *s, struct work *w);
-void store_job_done(struct object_store *s);
+/* ---- Background (reap.c) ------------------------------------------------------------------------------------------------ */
+bool store_closing(struct object_store *s);
+/* Removes an orphan when nobody holds it. */
+void store_orphan_reap(struct object_store *s, uint64_t file);
+/* Drops the parts of an upload that is gone. */
+void store_parts_reap(struct object_store *s, uint64_t upload);
+/* What an earlier run left: all orphans, parts without an upload. */
+void store_sweep_start(struct object_store *s);
 
 /* ---- Notifications (notify.c) ---------------------------------------------------------------------------------------- */
 struct notifier *notifier_new(struct object_store *s);
 struct notifier *notifier_free(struct notifier *n);
+void notifier_reset(struct notifier *n); /* every mount is told to forget all that it was told */
 /* Takes the changes of a batch that was just applied. */
 void notifier_apply(struct notifier *n, uint64_t seq, struct list *changes);
 void notifier_changes_free(struct list *changes);
 /* True: nothing of a change <= seq is outstanding; else w->notify is queued and w's done runs later. */
 bool notifier_wait(struct notifier *n, struct object_waiter *w);
 int object_wait_blocking(struct object_store *s, uint64_t seq) WARN_UNUSED;
+
+/* ---- Calls of the S3 face (call.c) -------------------------------------------------------------------------------------- */
+struct object_call {          /* first member of the call's own struct; freed after it was answered */
+	struct object_commit commit;
+	void (*finish)(struct object_call *k, int rc); /* may be NULL: results to the caller, what the call owns is freed */
+	object_done_fn done;
+	void *arg;
+};
+void *object_call_new(struct object_store *s, size_t size, commit_attempt_fn attempt, void (*finish)(struct object_call *k, int rc),
+		      object_done_fn done, void *arg);
+void object_call_end(struct object_call *k, int rc); /* frees k, then answers when there is a done */
+int object_call_run(struct object_call *k); /* with done: 0; without: the outcome */
 
 /* ---- Buckets, for both faces ------------------------------------------------------------------------------------------- */
 /* The caller sets promise, origin, mount through the commit. */
@@ -89,9 +116,14 @@ struct object_write {
 	struct row_object obj;
 	struct row_attr attr;
 	struct str xattrs;
-	uint64_t file_id;         /* new */
+	uint64_t file_id;         /* new; of an existing directory: set to its id */
+	uint64_t content_of;      /* obj's content is that of this file or directory marker, and no reference was added for it
+	                           * yet; 0: all references are counted */
 };
 int object_write_attempt(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w) WARN_UNUSED;
+
+int object_key_check(struct str key);
+const struct content *object_handle_content(const struct object_handle *h);
 
 #define ETAG_EMPTY "d41d8cd98f00b204e9800998ecf8427e"
 

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Holds of files and drops in flight (store_internal.h).
+ */
+#include <stdlib.h>
+
+#include "object/store_internal.h"
+
+struct store_held {
+	struct hash_node node;
+	uint64_t file;
+	unsigned holds;
+	unsigned drops;  /* batches in flight that drop its content */
+	bool orphan;     /* a batch made it one, or tried to */
+};
+
+void store_holds_init(struct object_store *s)
+{
+	mutex_init(&s->hold_lock, LOCK_NOTIFY);
+	cond_init(&s->hold_cond);
+	hash_init(&s->holds);
+}
+
+void store_holds_done(struct object_store *s)
+{
+	ASSERT(s->holds.count == 0);
+	hash_done(&s->holds);
+	cond_destroy(&s->hold_cond);
+	mutex_destroy(&s->hold_lock);
+}
+
+static struct store_held *find(struct object_store *s, uint64_t file)
+{
+	for (struct hash_node *n = hash_first(&s->holds, hash_u64(file)); n; n = hash_next(n)) {
+		struct store_held *h = CONTAINER_OF(n, struct store_held, node);
+
+		if (h->file == file)
+			return h;
+	}
+	return NULL;
+}
+
+static struct store_held *find_or_new(struct object_store *s, uint64_t file)
+{
+	struct store_held *h = find(s, file);
+
+	if (h)
+		return h;
+	h = calloc(1, sizeof *h);
+	ASSERT(h != NULL);
+	h->file = file;
+	hash_insert(&s->holds, hash_u64(file), &h->node);
+	return h;
+}
+
+static void drop_if_unused(struct object_store *s, struct store_held *h)
+{
+	if (h->holds > 0 || h->drops > 0)
+		return;
+	hash_remove(&s->holds, &h->node);
+	free(h);
+}
+
+void store_hold(struct object_store *s, uint64_t file)
+{
+	struct store_held *h;
+	MUTEX_GUARD(&s->hold_lock);
+
+	/* The entry may be freed while this sleeps. */
+	while ((h = find(s, file)) && h->drops > 0)
+		cond_wait(&s->hold_cond, &s->hold_lock);
+	if (!h)
+		h = find_or_new(s, file);
+	h->holds++;
+}
+
+bool store_hold_try(struct object_store *s, uint64_t file)
+{
+	struct store_held *h;
+	MUTEX_GUARD(&s->hold_lock);
+
+	h = find_or_new(s, file);
+	if (h->drops > 0)
+		return false;
+	h->holds++;
+	return true;
+}
+
+void store_unhold(struct object_store *s, uint64_t file)
+{
+	struct store_held *h;
+	bool reap;
+
+	mutex_lock(&s->hold_lock);
+	h = find(s, file);
+	ASSERT(h && h->holds > 0);
+	h->holds--;
+	reap = h->holds == 0 && h->orphan;
+	drop_if_unused(s, h);
+	mutex_unlock(&s->hold_lock);
+	if (reap)
+		store_orphan_reap(s, file);
+}
+
+bool store_file_held(struct object_store *s, uint64_t file)
+{
+	struct store_held *h;
+	MUTEX_GUARD(&s->hold_lock);
+
+	h = find(s, file);
+	return h && h->holds > 0;
+}
+
+static void remember(uint64_t **list, unsigned *n, unsigned *cap, uint64_t id)
+{
+	if (*n == *cap) {
+		*cap = *cap ? *cap * 2 : 4;
+		*list = realloc(*list, *cap * sizeof **list);
+		ASSERT(*list != NULL);
+	}
+	(*list)[(*n)++] = id;
+}
+
+bool store_drop_begin(struct object_commit *c, uint64_t file)
+{
+	struct object_store *s = c->store;
+	struct store_held *h;
+	MUTEX_GUARD(&s->hold_lock);
+
+	h = find_or_new(s, file);
+	if (h->holds > 0) {
+		h->orphan = true;
+		h->holds++;
+		remember(&c->holds, &c->nholds, &c->cap_holds, file);
+		return true;
+	}
+	h->drops++;
+	remember(&c->drops, &c->ndrops, &c->cap_drops, file);
+	return false;
+}
+
+void store_drops_end(struct object_commit *c)
+{
+	struct object_store *s = c->store;
+
+	if (c->ndrops > 0) {
+		mutex_lock(&s->hold_lock);
+		while (c->ndrops > 0) {
+			struct store_held *h = find(s, c->drops[--c->ndrops]);
+
+			ASSERT(h && h->drops > 0);
+			h->drops--;
+			drop_if_unused(s, h);
+		}
+		cond_broadcast(&s->hold_cond);
+		mutex_unlock(&s->hold_lock);
+	}
+	while (c->nholds > 0)
+		store_unhold(s, c->holds[--c->nholds]);
+}
+
+void store_orphan_begin(struct object_commit *c, uint64_t file)
+{
+	struct object_store *s = c->store;
+	struct store_held *h;
+	MUTEX_GUARD(&s->hold_lock);
+
+	h = find_or_new(s, file);
+	h->orphan = true;
+	h->holds++;
+	remember(&c->holds, &c->nholds, &c->cap_holds, file);
+}
