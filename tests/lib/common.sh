@@ -23,6 +23,7 @@ if [ -z "${TEST_DIR:-}" ]; then
 	TEST_DIR_OWN=1
 fi
 QUOIN_MNT=$TEST_DIR/mnt
+export QUOIN_MNT
 QUOIN_LOG=$TEST_DIR/quoin.log
 QUOIN_PID=
 QUOIN_PORT=
@@ -35,7 +36,8 @@ export AWS_ACCESS_KEY_ID=quointest AWS_SECRET_ACCESS_KEY=quointest-secret AWS_DE
 export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true AWS_PAGER=
 export QUOIN_ROOT_USER=$AWS_ACCESS_KEY_ID QUOIN_ROOT_PASSWORD=$AWS_SECRET_ACCESS_KEY
 export PYTHONPATH=$TEST_TOP/tests/lib PYTHONDONTWRITEBYTECODE=1
-unset AWS_PROFILE AWS_ENDPOINT_URL QUOIN_CONFIG http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
+unset AWS_PROFILE AWS_ENDPOINT_URL AWS_CA_BUNDLE REQUESTS_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE
+unset QUOIN_CONFIG http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 
 # --- results ---------------------------------------------------------------------------------------------------------
 
@@ -335,7 +337,7 @@ s3status() {
 }
 
 s3cmd_() {
-	command s3cmd -q --config /dev/null --access_key "$AWS_ACCESS_KEY_ID" --secret_key "$AWS_SECRET_ACCESS_KEY" \
+	command s3cmd --no-progress --config /dev/null --access_key "$AWS_ACCESS_KEY_ID" --secret_key "$AWS_SECRET_ACCESS_KEY" \
 		--host "127.0.0.1:$QUOIN_PORT" --host-bucket "127.0.0.1:$QUOIN_PORT" --no-ssl --region "$AWS_DEFAULT_REGION" "$@"
 }
 
@@ -343,7 +345,7 @@ s3cmd_() {
 rclone_() {
 	RCLONE_CONFIG=/dev/null RCLONE_CONFIG_Q_TYPE=s3 RCLONE_CONFIG_Q_PROVIDER=Minio \
 		RCLONE_CONFIG_Q_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID RCLONE_CONFIG_Q_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY \
-		RCLONE_CONFIG_Q_ENDPOINT=$S3_URL RCLONE_CONFIG_Q_REGION=$AWS_DEFAULT_REGION command rclone -q "$@"
+		RCLONE_CONFIG_Q_ENDPOINT=$S3_URL RCLONE_CONFIG_Q_REGION=$AWS_DEFAULT_REGION command rclone "${RCLONE_VERBOSITY:--q}" "$@"
 }
 
 # boto3: a script on stdin; `from quoin_s3 import s3` gives it a client.
