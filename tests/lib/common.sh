@@ -358,3 +358,32 @@ random_file() {
 	openssl enc -aes-128-ctr -nosalt -pass "pass:${3:-$1}" -in /dev/zero 2>/dev/null | head -c "$2" >"$1" || true
 	assert_eq "$(stat -c %s "$1")" "$2" "size of $1"
 }
+
+# Known data for fault tests, see quoin_tree.py: make_tree [SEED], verify_tree [--may-fail ...]
+make_tree() {
+	/usr/bin/python3 "$TEST_TOP/tests/lib/quoin_tree.py" make "$TEST_DIR/manifest" "$(mnt)" --seed "${1:-1}"
+}
+verify_tree() {
+	/usr/bin/python3 "$TEST_TOP/tests/lib/quoin_tree.py" verify "$TEST_DIR/manifest" "$(mnt)" "$@" || fail "verify_tree $*"
+}
+
+# start_load [--may-fail]: readers that check and writers, in the background; stop_load fails when they saw something wrong.
+start_load() {
+	exec {LOAD_FEED}> >(exec /usr/bin/python3 "$TEST_TOP/tests/lib/quoin_tree.py" load "$TEST_DIR/manifest" "$(mnt)" "$@" \
+		>"$TEST_DIR/load.out" 2>&1)
+	LOAD_PID=$!
+	expect_within 20 grep -q running "$TEST_DIR/load.out"
+}
+stop_load() {
+	exec {LOAD_FEED}>&-
+	tail --pid="$LOAD_PID" -f /dev/null
+	cat "$TEST_DIR/load.out"
+	if grep -q -E 'FAIL|Traceback' "$TEST_DIR/load.out"; then
+		fail "the load saw something wrong"
+	fi
+}
+
+# A value of `quoin admin info --json`: admin_info JQ
+admin_info() {
+	"$QUOIN" admin info --json | jq -r "$1"
+}
