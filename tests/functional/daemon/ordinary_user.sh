@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# An ordinary user runs it, with a mount by fusermount3.
+set -euo pipefail
+. "$(dirname "$0")/../../lib/common.sh"
+requires setpriv
+requires_boto3
+requires_fuse
+[ "$(id -u)" = 0 ] || skip "needs root to become an ordinary user"
+
+# given directories of that user
+uid=65534
+for ((p = 0; ; p++)); do
+	dir=$(cut -d/ -f1-$((p + 2)) <<<"$TEST_DIR/")
+	setpriv --reuid $uid --regid $uid --clear-groups test -x "$dir" || { [ "$dir" = "$TEST_DIR" ] || chmod a+x "$dir"; }
+	[ "$dir" != "$TEST_DIR" ] || break
+done
+chmod 711 "$TEST_DIR"
+mkdir -p "$TEST_DIR"/drive{1..4} "$(mnt)" "$TEST_DIR/bin"
+cp "$QUOIN" "$TEST_DIR/bin/quoin"
+chmod 755 "$TEST_DIR/bin/quoin"
+QUOIN=$TEST_DIR/bin/quoin
+chown -R $uid:$uid "$TEST_DIR"/drive? "$(mnt)"
+QUOIN_WRAP=(setpriv --reuid $uid --regid $uid --clear-groups)
+as() {
+	setpriv --reuid $uid --regid $uid --clear-groups "$@"
+}
+
+# when it runs with the defaults, then S3 and that user's mount work (allow_other only where fuse.conf has it)
+start_quoin 4 --set mount.allow_other=false
+s3curl /user -X PUT
+s3curl /user/by-s3 -T "$0" -o /dev/null
+as cmp "$(mnt)/user/by-s3" "$0"
+as sh -c 'echo hello >"$1"' sh "$(mnt)/user/by-mount"
+assert_eq "$(s3curl /user/by-mount)" hello
+as mkdir "$(mnt)/user/dir"
+as mv "$(mnt)/user/by-mount" "$(mnt)/user/dir/"
+assert_eq "$(s3curl /user/dir/by-mount)" hello
+assert_eq "$(as stat -c %u "$(mnt)/user/by-s3")" $uid "owner of what came by S3"
+stop_quoin
+
+# when allow_other is not allowed to users, then it says so, or works without
+if ! grep -q '^user_allow_other' /etc/fuse.conf 2>/dev/null; then
+	: >"$QUOIN_LOG"
+	QUOIN_ARGS=("${QUOIN_ARGS[@]/mount.allow_other=false/mount.allow_other=true}")
+	launch_quoin
+	done_() {
+		! kill -0 "$QUOIN_PID" 2>/dev/null || ready
+	}
+	expect_within 30 done_
+	assert_match "$(cat "$QUOIN_LOG")" 'user_allow_other|allow_other'
+fi
