@@ -47,10 +47,10 @@ int index_rc(struct index *ix, int rc, const char *what)
 	case MDB_READERS_FULL:
 		return -QE_BUSY;
 	default:
-		/* LMDB's errors lie in (-30800, -30000), ours above. */
+		/* > 0: errno from LMDB. LMDB's own lie below -30000, and like -QE_CORRUPT they mean damage. */
 		if (rc > 0)
 			return -rc;
-		return index_damaged(ix, what);
+		return rc == -QE_CORRUPT || rc < -30000 ? index_damaged(ix, what) : rc;
 	}
 }
 

@@ -22,9 +22,12 @@ struct index;
 struct index_txn;
 struct index_cursor;
 
-/* create: makes an empty copy when the directory has none. 0, -QE_CORRUPT, -errno. */
+/* create: makes an empty copy when the directory has none. 0, -ENOENT, -QE_CORRUPT, -QE_DRIVE_FORMAT (newer), -errno.
+ * The drive must be locked by this process: lock.mdb is removed. One open copy of a directory at a time. */
 int index_open(const char *drive_path, uint64_t map_bytes, bool create, struct index **ret) WARN_UNUSED;
-struct index *index_close(struct index *ix);
+struct index *index_close(struct index *ix); /* its transactions must be closed; accepts NULL */
+/* fn runs once, on any thread, perhaps under LOCK_PUBLISH: it sets a flag or wakes somebody and takes no lock above
+ * LOCK_NOTIFY. */
 void index_on_bad(struct index *ix, void (*fn)(void *arg, const char *why), void *arg);
 bool index_is_bad(const struct index *ix);
 uint64_t index_position(const struct index *ix);      /* sequence up to which the journal is applied */
@@ -32,7 +35,8 @@ uint64_t index_position(const struct index *ix);      /* sequence up to which th
 /* A read transaction; reusable ones are pooled. */
 int index_txn_open(struct index *ix, struct index_txn **ret) WARN_UNUSED;
 void index_txn_close(struct index_txn *t);
-/* 1 and the whole row (envelope and body; joined in the arena when it had pieces; crc checked), 0 absent, < 0. */
+/* 1 and the whole row (envelope and body; copied to the arena, joined when it had pieces; crc checked), 0 absent, < 0.
+ * 0 is sure as far as pages can tell (index_tree.c). */
 int index_get(struct index_txn *t, unsigned table, struct str key, struct arena *a, struct str *ret_row, uint64_t *ret_seq) WARN_UNUSED;
 int index_cursor_open(struct index_txn *t, unsigned table, struct index_cursor **ret) WARN_UNUSED;
 void index_cursor_close(struct index_cursor *c);
@@ -42,7 +46,8 @@ int index_next(struct index_cursor *c, struct arena *a, struct memtable_row *ret
 
 /* Applies every newest row of the memtable with seq <= upto in key order, in transactions of at most about 2,000 dirty
  * pages, then syncs, then sets the position to upto (synced too). pause() is called between transactions. Rows older
- * than what the copy has are skipped. *ret_rows: rows written. */
+ * than what the copy has are skipped. *ret_rows: rows written. For a checkpoint upto is publish_frozen_to(), which may
+ * be more than the last row's seq. -QE_FULL: the map or the drive; a failed flush makes the copy bad. */
 int index_apply(struct index *ix, const struct memtable *m, uint64_t upto, void (*pause)(void *arg), void *arg, uint64_t *ret_rows) WARN_UNUSED;
 struct index_sum { uint64_t rows; uint8_t sum[16]; };
 int index_sums(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;      /* as kept */

@@ -8,8 +8,8 @@
  * publish_applied, publish_swap_freeze, publish_retire_frozen and publish_newest, so what publish_newest returned stays
  * until it lets go of LOCK_WRITER. Everything else may be called by any thread.
  *
- * A checkpoint: publish_swap_freeze (at the end of a record) -> index_apply(frozen) on every copy -> remove the copies
- * that failed -> publish_retire_frozen. Views keep the memtables and the read transaction that they were opened with,
+ * A checkpoint: publish_swap_freeze (at the end of a record) -> index_apply(frozen, publish_frozen_to) on every copy ->
+ * remove the copies that failed -> publish_retire_frozen. Views keep the memtables and the read transaction that they were opened with,
  * so none of this disturbs them.
  */
 #ifndef QUOIN_META_VIEW_INTERNAL_H
@@ -31,17 +31,17 @@
 #define VIEW_OLD_NS NS_PER_S /* a view older than this is counted: it keeps pages of the index from reuse */
 
 struct publish {
-	struct mutex lock;           /* LOCK_PUBLISH: what follows, but for the atomics */
+	struct mutex lock; /* LOCK_PUBLISH: what follows, but for the atomics */
 	_Atomic uint64_t applied;
-	uint64_t base;               /* the memtables hold every row changed behind it; every copy has all up to it */
-	uint64_t frozen_to;          /* base after the checkpoint; valid while frozen */
+	uint64_t base;                    /* the memtables hold every row changed behind it; every copy has all up to it */
+	uint64_t frozen_to;               /* base after the checkpoint; valid while frozen */
 	struct memtable *active, *frozen; /* frozen may be NULL */
 	struct index *index[PUBLISH_INDEXES]; /* borrowed from the owner */
 	unsigned nindex, turn;
-	bool has_index;              /* one was added once: from then on a view without a good copy is an error */
-	struct list open, idle;      /* views; idle ones wait for reuse */
-	_Atomic uint64_t old_views;  /* closed when older than VIEW_OLD_NS */
-	_Atomic uint64_t failovers;  /* views that went on with another copy */
+	bool has_index;             /* one was added once: from then on a view without a good copy is an error */
+	struct list open, idle;     /* views; idle ones wait for reuse */
+	_Atomic uint64_t old_views; /* closed when older than VIEW_OLD_NS */
+	_Atomic uint64_t failovers; /* views that went on with another copy */
 };
 
 /* The state is that of base (the lowest position of the copies): rows behind it are then put by replay. 0 or -ENOMEM. */
@@ -52,20 +52,22 @@ void publish_done(struct publish *p);
 int publish_reset(struct publish *p, uint64_t base) WARN_UNUSED;
 
 /* The writer's. */
-struct memtable *publish_active(struct publish *p);  /* borrowed */
-struct memtable *publish_frozen(struct publish *p);  /* borrowed; NULL: none */
+struct memtable *publish_active(struct publish *p); /* borrowed */
+struct memtable *publish_frozen(struct publish *p); /* borrowed; NULL: none */
 void publish_applied(struct publish *p, uint64_t seq);
 /* active becomes frozen and an empty one active. Call at the end of a record, when nothing is frozen. 0 or -ENOMEM. */
 int publish_swap_freeze(struct publish *p) WARN_UNUSED;
-/* Every copy that is left has applied the frozen memtable: drops it. */
+uint64_t publish_frozen_to(
+	struct publish *p); /* the applied sequence when it was frozen: what index_apply goes up to */
+/* Every copy that is left has applied the frozen memtable: drops it. A copy that has not is no longer read. */
 void publish_retire_frozen(struct publish *p);
 /* The newest row of a key, or its tombstone, in the memtables; never looks into an index. False: older than both. */
 bool publish_newest(struct publish *p, unsigned table, struct str key, struct memtable_row *ret);
 
 /* A copy whose position is >= base. 0, -EINVAL (position below base), -ENOSPC. */
 int publish_add_index(struct publish *p, struct index *ix) WARN_UNUSED;
-/* No view uses it afterwards once those open now are closed: true when there are none, else call again (a view lives
- * for a second at most) before index_close. */
+/* No new view uses it. True when no open one does either: it may be closed. Else call again, a view lives for a second
+ * at most. */
 bool publish_remove_index(struct publish *p, struct index *ix);
 
 uint64_t publish_applied_seq(const struct publish *p);
@@ -74,6 +76,7 @@ uint64_t publish_applied_seq(const struct publish *p);
 uint64_t publish_oldest_seq(struct publish *p);
 /* The lowest sequence of the open views, the applied one when there are none: nothing that it shows may be reclaimed. */
 uint64_t publish_view_seq_min(struct publish *p);
+void publish_sizes(struct publish *p, uint64_t *ret_bytes, uint64_t *ret_rows, uint64_t *ret_frozen_bytes);
 unsigned publish_open_views(struct publish *p, unsigned *ret_old); /* ret_old (may be NULL): older than VIEW_OLD_NS */
 
 /* meta_view_open is this on the set's publish. 0, -ENOMEM, -QE_CORRUPT (no good copy is left). */
