@@ -24,11 +24,12 @@ struct digest_values {
 
 struct digest_ctx;
 
-struct digest_ctx *digest_new(void);                      /* NULL: no memory */
-struct digest_ctx *digest_free(struct digest_ctx *d);     /* accepts NULL; returns NULL */
-void digest_init(struct digest_ctx *d, unsigned set);     /* bits of enum object_digest; starts anew */
+struct digest_ctx *digest_new(void);                  /* NULL: no memory */
+struct digest_ctx *digest_free(struct digest_ctx *d); /* accepts NULL; returns NULL */
+void digest_init(struct digest_ctx *d, unsigned set); /* bits of enum object_digest; starts anew */
 void digest_update(struct digest_ctx *d, const void *p, size_t len);
-void digest_final(struct digest_ctx *d, struct digest_values *ret); /* fields that were not asked for stay as they are */
+void digest_final(struct digest_ctx *d,
+                  struct digest_values *ret); /* fields that were not asked for stay as they are */
 /* All at once, with a context of the calling thread. */
 void digest_once(unsigned set, const void *p, size_t len, struct digest_values *ret);
 

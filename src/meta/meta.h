@@ -198,7 +198,14 @@ struct drive *meta_drive_of(struct meta_set *s, unsigned slot);        /* NULL: 
 int meta_checkpoint(struct meta_set *s) WARN_UNUSED;   /* now, blocking */
 void meta_tick(struct meta_set *s);                    /* tests without background threads */
 /* Recounts directory, usage and blob counters from the rows; the number of differences, each written to ret (may be
- * NULL) as a line. */
+ * NULL) as a line. What object/ counts:
+ *   dir     children: its entry rows (objects and directories; those behind continuation rows belong to the directory that
+ *           the name begins in, continuation rows themselves do not count); live: objects + shown directories among them.
+ *           The upload root of a bucket is such a directory; its entries are objects.
+ *   usage   objects = versions: entries of objects below the bucket's root + explicit directories other than the roots;
+ *           bytes = stored: obj.size of each of these (a linked file's once per name); uploads: upload rows; markers: 0
+ *   blob    refs: extents in entry rows, dir markers, file rows, uparts and map runs that name it
+ *   map     users: entry, dir, file and upart rows that name the map */
 int meta_recount(struct meta_set *s, struct buf *ret) WARN_UNUSED;
 
 #endif

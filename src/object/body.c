@@ -15,8 +15,8 @@
 struct body_pool {
 	struct pool *pool;
 	uint32_t size;
-	struct mutex lock;    /* LOCK_QUEUE */
-	struct list waiting;  /* of struct body_wait */
+	struct mutex lock;   /* LOCK_QUEUE */
+	struct list waiting; /* of struct body_wait */
 };
 
 struct body_pool *body_pool_new(struct meta_set *set, uint64_t bytes)

@@ -11,8 +11,8 @@
 struct body_pool;
 struct body_wait {
 	struct list node;
-	bool queued;                       /* under the pool's lock */
-	void (*fn)(struct body_wait *w);   /* called once; the buffer is not given, but asked for again */
+	bool queued;                     /* under the pool's lock */
+	void (*fn)(struct body_wait *w); /* called once; the buffer is not given, but asked for again */
 };
 
 struct body_pool *body_pool_new(struct meta_set *set, uint64_t bytes);

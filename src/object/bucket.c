@@ -179,7 +179,8 @@ static int bucket_attempt(struct object_commit *c, struct meta_view *v, struct m
 	return o->create ? bucket_create_attempt(c, v, b, name) : bucket_delete_attempt(c, v, b, name);
 }
 
-static int bucket_call(struct object_store *s, struct op_ctx *ctx, struct str name, bool create, object_done_fn done, void *arg)
+static int bucket_call(struct object_store *s, struct op_ctx *ctx, struct str name, bool create, object_done_fn done,
+                       void *arg)
 {
 	struct bucket_op *o;
 
@@ -208,7 +209,8 @@ int object_bucket_delete(struct object_store *s, struct op_ctx *ctx, struct str 
 	return bucket_call(s, ctx, name, false, done, arg);
 }
 
-int object_bucket_head(struct object_store *s, struct op_ctx *ctx, struct str name, struct object_bucket_info *ret, uint64_t *seq)
+int object_bucket_head(struct object_store *s, struct op_ctx *ctx, struct str name, struct object_bucket_info *ret,
+                       uint64_t *seq)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct path p;
@@ -225,7 +227,8 @@ int object_bucket_head(struct object_store *s, struct op_ctx *ctx, struct str na
 	return rc;
 }
 
-static int bucket_info_of(struct meta_view *v, const struct meta_row *row, struct arena *a, struct object_bucket_info *ret)
+static int bucket_info_of(struct meta_view *v, const struct meta_row *row, struct arena *a,
+                          struct object_bucket_info *ret)
 {
 	struct row_bucketdir bd;
 	struct row_bucket r;
@@ -252,7 +255,8 @@ static int bucket_info_of(struct meta_view *v, const struct meta_row *row, struc
 	return rc < 0 ? rc : 1;
 }
 
-int object_bucket_list(struct object_store *s, struct op_ctx *ctx, struct object_bucket_info **ret, unsigned *ret_n, uint64_t *seq)
+int object_bucket_list(struct object_store *s, struct op_ctx *ctx, struct object_bucket_info **ret, unsigned *ret_n,
+                       uint64_t *seq)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct object_bucket_info *list = NULL;

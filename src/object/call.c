@@ -4,8 +4,8 @@
  */
 #include "object/store_internal.h"
 
-void *object_call_new(struct object_store *s, size_t size, commit_attempt_fn attempt, void (*finish)(struct object_call *k, int rc),
-		      object_done_fn done, void *arg)
+void *object_call_new(struct object_store *s, size_t size, commit_attempt_fn attempt,
+                      void (*finish)(struct object_call *k, int rc), object_done_fn done, void *arg)
 {
 	struct object_call *k = calloc(1, size);
 

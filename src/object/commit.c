@@ -15,7 +15,7 @@ static void commit_step(struct object_commit *c);
 static void commit_finish(struct object_commit *c, int rc);
 
 void commit_init(struct object_commit *c, struct object_store *s, enum meta_promise promise, enum op_origin origin,
-		 commit_attempt_fn attempt)
+                 commit_attempt_fn attempt)
 {
 	memset(c, 0, sizeof *c);
 	c->store = s;
@@ -302,8 +302,8 @@ static struct notify_change *note(struct object_commit *c, enum notify_kind kind
 	return ch;
 }
 
-struct notify_change *commit_notify_entry(struct object_commit *c, enum notify_kind kind, uint64_t parent, struct str name,
-					  uint64_t old_ino)
+struct notify_change *commit_notify_entry(struct object_commit *c, enum notify_kind kind, uint64_t parent,
+                                          struct str name, uint64_t old_ino)
 {
 	struct notify_change *ch = note(c, kind, name);
 
@@ -312,7 +312,8 @@ struct notify_change *commit_notify_entry(struct object_commit *c, enum notify_k
 	return ch;
 }
 
-struct notify_change *commit_notify_inode(struct object_commit *c, enum notify_kind kind, uint64_t ino, uint64_t off, uint64_t len)
+struct notify_change *commit_notify_inode(struct object_commit *c, enum notify_kind kind, uint64_t ino, uint64_t off,
+                                          uint64_t len)
 {
 	struct notify_change *ch = note(c, kind, (struct str){NULL, 0});
 

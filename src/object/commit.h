@@ -40,37 +40,37 @@ struct object_commit {
 	struct object_store *store;
 	enum meta_promise promise;
 	enum op_origin origin;
-	const void *mount;            /* the mount that makes the change; NULL: S3 */
+	const void *mount; /* the mount that makes the change; NULL: S3 */
 	commit_attempt_fn attempt;
-	commit_done_fn done;          /* commit_start only; may free the memory of c after commit_fini(c) */
-	struct meta_batch *batch;     /* NULL, or one of the owner's that has its payload already; c owns it */
+	commit_done_fn done;      /* commit_start only; may free the memory of c after commit_fini(c) */
+	struct meta_batch *batch; /* NULL, or one of the owner's that has its payload already; c owns it */
 
 	/* Results. */
-	uint64_t seq;                 /* of the batch; of what was consulted when nothing was submitted */
-	uint64_t time_ns;             /* commit time */
-	struct arena arena;           /* of the last attempt; valid until commit_fini */
+	uint64_t seq;       /* of the batch; of what was consulted when nothing was submitted */
+	uint64_t time_ns;   /* commit time */
+	struct arena arena; /* of the last attempt; valid until commit_fini */
 
 	/* Inside. */
 	unsigned nlocks, have_locks, tries;
 	struct nslock_req lock[COMMIT_LOCKS]; /* [0]: the gate of the store */
 	bool on_worker, applied, blocking;
 	int rc;
-	struct list changes;          /* of struct notify_change, of the last attempt */
-	uint64_t *drops;              /* files whose content this batch drops (store_drop_begin) */
+	struct list changes; /* of struct notify_change, of the last attempt */
+	uint64_t *drops;     /* files whose content this batch drops (store_drop_begin) */
 	unsigned ndrops, cap_drops;
-	uint64_t *holds;              /* files that this batch makes orphans: held until it is applied */
+	uint64_t *holds; /* files that this batch makes orphans: held until it is applied */
 	unsigned nholds, cap_holds;
-	uint64_t *parts;              /* uploads whose parts go in the background once this is applied */
+	uint64_t *parts; /* uploads whose parts go in the background once this is applied */
 	unsigned nparts, cap_parts;
 	struct work work;
 	struct object_waiter waiter;
-	struct mutex wait_lock;       /* LOCK_QUEUE; commit_run sleeps under it until a lock is granted */
+	struct mutex wait_lock; /* LOCK_QUEUE; commit_run sleeps under it until a lock is granted */
 	struct cond wait_cond;
 	bool granted;
 };
 
 void commit_init(struct object_commit *c, struct object_store *s, enum meta_promise promise, enum op_origin origin,
-		 commit_attempt_fn attempt);
+                 commit_attempt_fn attempt);
 /* Names to be locked, at most COMMIT_LOCKS - 1; equal ones are taken once. dir: a directory id, or a hash of a bucket. */
 void commit_lock_name(struct object_commit *c, uint64_t dir, struct str name);
 /* Blocks; the outcome. c stays the caller's; commit_fini afterwards. */
@@ -83,9 +83,10 @@ void commit_fini(struct object_commit *c);
 
 /* For attempts: notes a change for the mounts' kernels; sent when the batch is applied, forgotten when it is not. It is not
  * told to c->mount; the caller may clear ->mount of what is returned so that it is. */
-struct notify_change *commit_notify_entry(struct object_commit *c, enum notify_kind kind, uint64_t parent, struct str name,
-					  uint64_t old_ino);
-struct notify_change *commit_notify_inode(struct object_commit *c, enum notify_kind kind, uint64_t ino, uint64_t off, uint64_t len);
+struct notify_change *commit_notify_entry(struct object_commit *c, enum notify_kind kind, uint64_t parent,
+                                          struct str name, uint64_t old_ino);
+struct notify_change *commit_notify_inode(struct object_commit *c, enum notify_kind kind, uint64_t ino, uint64_t off,
+                                          uint64_t len);
 
 /* For attempts: the upload's row goes with this batch; its parts follow in the background. */
 void commit_reap_parts(struct object_commit *c, uint64_t upload);

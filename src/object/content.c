@@ -103,7 +103,7 @@ static int runs_load(struct meta_view *v, struct arena *a, uint64_t off, uint64_
 }
 
 int content_load_range(struct meta_view *v, struct arena *a, const struct row_object *o, uint64_t off, uint64_t len,
-		       struct content *ret)
+                       struct content *ret)
 {
 	int rc;
 
@@ -139,8 +139,8 @@ static unsigned first_behind(const struct content *l, uint64_t off)
 	return lo;
 }
 
-static int extent_read(struct meta_view *v, const struct row_extent *e, struct str inrow, uint64_t in, size_t len, void *dst,
-		       unsigned flags)
+static int extent_read(struct meta_view *v, const struct row_extent *e, struct str inrow, uint64_t in, size_t len,
+                       void *dst, unsigned flags)
 {
 	switch (e->kind) {
 	case EXTENT_INROW:
@@ -157,7 +157,7 @@ static int extent_read(struct meta_view *v, const struct row_extent *e, struct s
 }
 
 int content_read(struct meta_view *v, const struct content *l, struct str inrow, uint64_t off, size_t len, void *dst,
-		 unsigned flags)
+                 unsigned flags)
 {
 	uint8_t *p = dst;
 
@@ -207,7 +207,7 @@ static void head_put(struct meta_batch *b, uint64_t map, const struct row_map_he
 }
 
 void content_store(struct object_store *s, struct meta_batch *b, const struct row_extent *e, unsigned n, uint64_t size,
-		   struct row_object *o)
+                   struct row_object *o)
 {
 	struct row_extent run[ROW_MAP_RUN];
 	struct row_map_head h = {.length = size, .users = 1};
@@ -376,7 +376,8 @@ static int drop_runs(struct meta_view *v, struct meta_batch *b, struct content *
 	return MIN(rc, 0);
 }
 
-int content_drop_some(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o, bool *ret_more)
+int content_drop_some(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o,
+                      bool *ret_more)
 {
 	struct content l = {0};
 	int rc = content_drop(v, a, b, o);

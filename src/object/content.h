@@ -14,14 +14,14 @@
 #include "meta/meta.h"
 #include "object/commit.h"
 
-#define CONTENT_INROW_MAX 512          /* bytes that stay in the row */
-#define CONTENT_DROP_MAX 2048          /* extents whose references one batch drops; more go in the background */
+#define CONTENT_INROW_MAX 512 /* bytes that stay in the row */
+#define CONTENT_DROP_MAX 2048 /* extents whose references one batch drops; more go in the background */
 
-struct content {                       /* a list of extents in memory */
+struct content { /* a list of extents in memory */
 	struct row_extent *e;
 	unsigned n;
-	bool shared;                       /* of a map with other users: the references are the map's, not this list's */
-	struct row_map_head head;          /* of obj.map, when map is not 0 */
+	bool shared;              /* of a map with other users: the references are the map's, not this list's */
+	struct row_map_head head; /* of obj.map, when map is not 0 */
 	struct meta_row head_row;
 	uint64_t map;
 };
@@ -30,15 +30,15 @@ struct content {                       /* a list of extents in memory */
 int content_load(struct meta_view *v, struct arena *a, const struct row_object *o, struct content *ret) WARN_UNUSED;
 /* Those that meet [off, off + len) only: reads the map rows that it needs (ret->e whole extents, not cut). */
 int content_load_range(struct meta_view *v, struct arena *a, const struct row_object *o, uint64_t off, uint64_t len,
-		       struct content *ret) WARN_UNUSED;
+                       struct content *ret) WARN_UNUSED;
 /* Reads [off, off + len) into dst through a list; flags DRIVE_NOWAIT: -EAGAIN. */
 int content_read(struct meta_view *v, const struct content *l, struct str inrow, uint64_t off, size_t len, void *dst,
-		 unsigned flags) WARN_UNUSED;
+                 unsigned flags) WARN_UNUSED;
 
 /* Writes a list into o (extents, extent, map, inrow untouched): inline or as rows of a new map, put into the batch. Holes at
  * the ends are dropped. References are the caller's matter. */
 void content_store(struct object_store *s, struct meta_batch *b, const struct row_extent *e, unsigned n, uint64_t size,
-		   struct row_object *o);
+                   struct row_object *o);
 /* Deletes the rows of an unshared map without dropping references (the list moves elsewhere). */
 int content_map_delete(struct meta_view *v, struct meta_batch *b, uint64_t map) WARN_UNUSED;
 
@@ -46,17 +46,19 @@ int content_map_delete(struct meta_view *v, struct meta_batch *b, uint64_t map) 
  * blobs of inline extents, or one user more of its map. */
 int content_share(struct meta_view *v, struct meta_batch *b, const struct row_object *o) WARN_UNUSED;
 /* delta references of the blob of every EXTENT_BLOB in the list. */
-int content_ref(struct meta_view *v, struct meta_batch *b, const struct row_extent *e, unsigned n, int delta) WARN_UNUSED;
+int content_ref(struct meta_view *v, struct meta_batch *b, const struct row_extent *e, unsigned n, int delta)
+	WARN_UNUSED;
 /* Drops what o names: references of its blobs and its map rows, or one user of its map. At most CONTENT_DROP_MAX extents:
  * else -E2BIG, nothing added (file_release then leaves it to the background). */
 int content_drop(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o) WARN_UNUSED;
 
 /* The same for an orphan that is too large for one batch: as much as one batch takes. *ret_more: there is more. */
-int content_drop_some(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o, bool *ret_more) WARN_UNUSED;
+int content_drop_some(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o,
+                      bool *ret_more) WARN_UNUSED;
 
 /* The part [off, off + len) of a list, cut, with file offsets from `to`; ret has room for l->n. crc fields of cut extents are
  * not valid and marked by EXTENT_CUT in flags: content_crc_fill reads them. Number of extents. */
-#define EXTENT_CUT 128                 /* in memory only */
+#define EXTENT_CUT 128 /* in memory only */
 unsigned content_cut(const struct content *l, uint64_t off, uint64_t len, uint64_t to, struct row_extent *ret);
 /* Reads every extent with EXTENT_CUT again and sets its CRCs. Blocks. */
 int content_crc_fill(struct object_store *s, struct row_extent *e, unsigned n) WARN_UNUSED;
@@ -67,14 +69,14 @@ uint32_t content_crc32c_zeros(uint64_t len);
 uint64_t content_crc64_zeros(uint64_t len);
 
 /* ---- What carries content: files ------------------------------------------------------------------------------------- */
-struct file_state {                    /* an object entry, resolved: attributes and content wherever they lie */
+struct file_state { /* an object entry, resolved: attributes and content wherever they lie */
 	uint64_t id, key_id;
-	bool linked;                       /* in the file row */
+	bool linked; /* in the file row */
 	struct row_attr attr;
 	struct row_object obj;
 	struct str xattrs;
 	uint32_t nlink;
-	struct meta_row file_row;          /* when linked */
+	struct meta_row file_row; /* when linked */
 	struct row_file file;
 };
 /* Of an entry of kind ENTRY_OBJECT. */
@@ -84,8 +86,9 @@ void file_put(struct meta_batch *b, const struct file_state *f, const struct row
 /* One name of the file goes (its entry row is deleted or replaced by the caller). The last name: its content is dropped, or,
  * while a mount holds the file or when there is much of it, it becomes an orphan (file row with nlink 0, orphan row). */
 int file_name_gone(struct object_commit *c, struct meta_view *v, struct meta_batch *b, uint64_t bucket,
-		   const struct file_state *f, uint64_t ctime_ns) WARN_UNUSED;
+                   const struct file_state *f, uint64_t ctime_ns) WARN_UNUSED;
 /* The rows of an orphan, for a file that keeps its content without a name. */
-void file_orphan(struct object_commit *c, struct meta_batch *b, uint64_t bucket, const struct file_state *f, uint64_t ctime_ns);
+void file_orphan(struct object_commit *c, struct meta_batch *b, uint64_t bucket, const struct file_state *f,
+                 uint64_t ctime_ns);
 
 #endif

@@ -11,11 +11,11 @@
 
 struct copy_op {
 	struct object_call call;
-	struct arena arena;           /* strings of args, and of the result */
+	struct arena arena; /* strings of args, and of the result */
 	struct object_copy_args a;
 	struct op_ctx *ctx;
 	struct object_info *ret;
-	struct object_info info;      /* of the result */
+	struct object_info info; /* of the result */
 	uint64_t file_id;
 	/* Parts: */
 	struct object_handle *src;
@@ -24,7 +24,10 @@ struct copy_op {
 	struct row_extent *e;
 	unsigned n;
 	struct str inrow, etag;
-	struct content_crc { uint32_t c32; uint64_t c64; } crc;
+	struct content_crc {
+		uint32_t c32;
+		uint64_t c64;
+	} crc;
 };
 
 static int src_cond(const struct copy_op *o, const struct object_info *src)
@@ -243,8 +246,10 @@ static void part_work(struct work *w)
 
 	if (rc < 0)
 		object_call_end(&o->call, rc);
-	else
+	else {
+		o->call.commit.on_worker = true;
 		object_call_run(&o->call);
+	}
 }
 
 static int part_open(struct copy_op *o)
@@ -292,8 +297,18 @@ static void copy_args(struct copy_op *o, const struct object_copy_args *a)
 {
 	struct object_copy_args *t = &o->a;
 	struct str *s[] = {
-		&t->src_bucket, &t->src_key, &t->src_version, &t->bucket, &t->key, &t->meta, &t->tags, &t->storage_class,
-		&t->src_cond.if_match, &t->src_cond.if_none_match, &t->cond.if_match, &t->cond.if_none_match,
+		&t->src_bucket,
+		&t->src_key,
+		&t->src_version,
+		&t->bucket,
+		&t->key,
+		&t->meta,
+		&t->tags,
+		&t->storage_class,
+		&t->src_cond.if_match,
+		&t->src_cond.if_none_match,
+		&t->cond.if_match,
+		&t->cond.if_none_match,
 	};
 
 	*t = *a;
@@ -304,7 +319,7 @@ static void copy_args(struct copy_op *o, const struct object_copy_args *a)
 }
 
 int object_copy(struct object_store *s, struct op_ctx *ctx, const struct object_copy_args *a, struct object_info *ret,
-		object_done_fn done, void *arg)
+                object_done_fn done, void *arg)
 {
 	struct copy_op *o;
 	int rc = object_key_check(a->key);

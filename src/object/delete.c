@@ -123,7 +123,7 @@ static void delete_finish(struct object_call *k, int rc)
 }
 
 int object_delete(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, struct str version,
-		  bool *ret_existed, object_done_fn done, void *arg)
+                  bool *ret_existed, object_done_fn done, void *arg)
 {
 	struct delete_op *o;
 	int rc = object_key_check(key);
@@ -152,7 +152,7 @@ struct delete_many {
 	struct str bucket;
 	struct object_delete_item *items; /* the caller's, until done */
 	unsigned n, from, to;
-	int worst;                        /* of whole batches */
+	int worst; /* of whole batches */
 	object_done_fn done;
 	void *arg;
 };
@@ -168,7 +168,8 @@ static bool seen_before(const struct delete_many *m, unsigned i)
 }
 
 /* The number of the first item that cannot be done, or -1: all are in the batch. */
-static int many_fill(struct delete_many *m, struct meta_view *v, struct meta_batch *b, unsigned *ret_deleted, int *ret_rc)
+static int many_fill(struct delete_many *m, struct meta_view *v, struct meta_batch *b, unsigned *ret_deleted,
+                     int *ret_rc)
 {
 	struct object_commit *c = &m->commit;
 	struct row_usage u = {0};
@@ -259,8 +260,8 @@ static void many_done(struct object_commit *c, int rc)
 	free(m);
 }
 
-int object_delete_many(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct object_delete_item *items, unsigned n,
-		       object_done_fn done, void *arg)
+int object_delete_many(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct object_delete_item *items,
+                       unsigned n, object_done_fn done, void *arg)
 {
 	struct delete_many *m = calloc(1, sizeof *m + bucket.len);
 	char *name = (char *)(m + 1);
@@ -355,7 +356,7 @@ static void tags_finish(struct object_call *k, int rc)
 }
 
 int object_set_tags(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, struct str tags,
-		    object_done_fn done, void *arg)
+                    object_done_fn done, void *arg)
 {
 	struct tags_op *o;
 	int rc = object_key_check(key);

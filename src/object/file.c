@@ -84,7 +84,7 @@ static void expect_file_row(struct meta_batch *b, const struct file_state *f)
 }
 
 int file_name_gone(struct object_commit *c, struct meta_view *v, struct meta_batch *b, uint64_t bucket,
-		   const struct file_state *f, uint64_t ctime_ns)
+                   const struct file_state *f, uint64_t ctime_ns)
 {
 	struct meta_key k;
 	int rc;
@@ -118,7 +118,8 @@ int file_name_gone(struct object_commit *c, struct meta_view *v, struct meta_bat
 	return 0;
 }
 
-void file_orphan(struct object_commit *c, struct meta_batch *b, uint64_t bucket, const struct file_state *f, uint64_t ctime_ns)
+void file_orphan(struct object_commit *c, struct meta_batch *b, uint64_t bucket, const struct file_state *f,
+                 uint64_t ctime_ns)
 {
 	expect_file_row(b, f);
 	make_orphan(b, bucket, f, ctime_ns);

@@ -10,12 +10,12 @@
 
 struct object_handle {
 	struct object_store *store;
-	struct arena arena;          /* owns everything below */
+	struct arena arena; /* owns everything below */
 	struct object_info info;
 	struct content list;
 	struct str inrow;
-	uint8_t *whole;              /* all of the content, or NULL */
-	uint64_t held;               /* file id */
+	uint8_t *whole; /* all of the content, or NULL */
+	uint64_t held;  /* file id */
 	uint64_t consulted;
 };
 
@@ -75,8 +75,8 @@ static int handle_load(struct object_handle *h, struct path *p)
 	return handle_content(h, p->view, &f.obj);
 }
 
-static int handle_try(struct object_handle *h, struct meta_view *v, struct op_ctx *ctx, struct str bucket, struct str key,
-		      struct str version)
+static int handle_try(struct object_handle *h, struct meta_view *v, struct op_ctx *ctx, struct str bucket,
+                      struct str key, struct str version)
 {
 	struct path p;
 	int rc;
@@ -116,7 +116,8 @@ static bool handle_safe(struct object_handle *h, struct meta_view *v)
 	return meta_applied_seq(h->store->set) == meta_view_seq(v);
 }
 
-static int handle_open(struct object_handle *h, struct op_ctx *ctx, struct str bucket, struct str key, struct str version)
+static int handle_open(struct object_handle *h, struct op_ctx *ctx, struct str bucket, struct str key,
+                       struct str version)
 {
 	for (;;) {
 		struct meta_view *v;
@@ -136,7 +137,7 @@ static int handle_open(struct object_handle *h, struct op_ctx *ctx, struct str b
 }
 
 int object_open(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, struct str version,
-		struct object_handle **ret, uint64_t *seq)
+                struct object_handle **ret, uint64_t *seq)
 {
 	struct object_handle *h = calloc(1, sizeof *h);
 	int rc;

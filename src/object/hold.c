@@ -10,8 +10,8 @@ struct store_held {
 	struct hash_node node;
 	uint64_t file;
 	unsigned holds;
-	unsigned drops;  /* batches in flight that drop its content */
-	bool orphan;     /* a batch made it one, or tried to */
+	unsigned drops; /* batches in flight that drop its content */
+	bool orphan;    /* a batch made it one, or tried to */
 };
 
 void store_holds_init(struct object_store *s)

@@ -14,30 +14,30 @@
 #include "object/store_internal.h"
 
 struct large_buf {
-	struct list node;         /* of queue */
+	struct list node; /* of queue */
 	struct large *body;
-	void *p;                  /* NULL: free */
+	void *p; /* NULL: free */
 	uint32_t len;
 };
 
 struct large {
 	struct object_store *store;
-	uint64_t size;            /* announced, or UINT64_MAX */
+	uint64_t size; /* announced, or UINT64_MAX */
 	uint64_t received;
-	uint64_t blob_max;        /* bytes of one blob: whole stripes */
+	uint64_t blob_max; /* bytes of one blob: whole stripes */
 	uint32_t stripe;
-	struct large_buf *cur;    /* only the receiving side */
+	struct large_buf *cur; /* only the receiving side */
 
-	struct mutex lock;        /* LOCK_QUEUE: what follows */
-	struct list queue;        /* of struct large_buf, in order */
+	struct mutex lock; /* LOCK_QUEUE: what follows */
+	struct list queue; /* of struct large_buf, in order */
 	struct large_buf buf[LARGE_BUFFERS];
-	unsigned out;             /* buffers that are not free */
-	unsigned refs;            /* owner, job, buffers in the writer, a wait in the pool */
+	unsigned out;  /* buffers that are not free */
+	unsigned refs; /* owner, job, buffers in the writer, a wait in the pool */
 	bool running, ended, aborted;
 	void (*resume)(void *arg);
 	void *resume_arg;
 	struct body_wait wait;
-	int rc;                   /* first error */
+	int rc; /* first error */
 
 	/* Only the job: */
 	struct work job;

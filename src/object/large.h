@@ -16,7 +16,7 @@ struct large;
 struct large_blob {
 	uint64_t id;
 	struct erasure_blob eb;
-	struct row_extent extent;   /* off: within the body */
+	struct row_extent extent; /* off: within the body */
 };
 
 /* size: UINT64_MAX when it is not known. */
@@ -26,7 +26,7 @@ void *large_room(struct large *l, ssize_t *ret_len, void (*resume)(void *arg), v
 int large_filled(struct large *l, size_t len) WARN_UNUSED;
 /* No more comes. done: once, from a worker. */
 void large_end(struct large *l, void (*done)(void *arg, int rc), void *arg);
-void large_free(struct large *l);              /* accepts NULL; what is in flight ends behind it */
+void large_free(struct large *l); /* accepts NULL; what is in flight ends behind it */
 /* After a good end. */
 const struct digest_values *large_digests(const struct large *l);
 struct large_blob *large_blobs(struct large *l, unsigned *ret_n);

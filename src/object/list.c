@@ -18,8 +18,8 @@ struct lister {
 	bool walking;
 	uint64_t opened_ns, seq;
 	unsigned steps;
-	struct str from;          /* where the next view begins */
-	bool over;                /* nothing can follow */
+	struct str from; /* where the next view begins */
+	bool over;       /* nothing can follow */
 };
 
 static void lister_close(struct lister *l)
@@ -220,7 +220,8 @@ static int lister_run(struct lister *l)
 	}
 }
 
-int object_list(struct object_store *s, struct op_ctx *ctx, const struct object_list_args *a, struct object_list *ret, uint64_t *seq)
+int object_list(struct object_store *s, struct op_ctx *ctx, const struct object_list_args *a, struct object_list *ret,
+                uint64_t *seq)
 {
 	struct lister l = {.store = s, .ctx = ctx, .a = a, .ret = ret};
 	int rc;

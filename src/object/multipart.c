@@ -18,8 +18,8 @@ struct complete_op {
 	struct op_ctx *ctx;
 	struct object_info *ret, info;
 	uint64_t file_id, tail_blob;
-	void *tail;                  /* payload of a last part that lay in its row */
-	struct str etag;             /* of the object */
+	void *tail;      /* payload of a last part that lay in its row */
+	struct str etag; /* of the object */
 	/* Of the attempt: */
 	struct row_extent *e;
 	unsigned ne, cap_e;
@@ -61,7 +61,8 @@ static int extent_from_row(struct complete_op *o, struct meta_batch *b, struct s
 	return 0;
 }
 
-static int take_part(struct complete_op *o, struct meta_view *v, struct meta_batch *b, const struct object_part *want, bool last)
+static int take_part(struct complete_op *o, struct meta_view *v, struct meta_batch *b, const struct object_part *want,
+                     bool last)
 {
 	struct row_object obj;
 	struct row_upart part;
@@ -234,8 +235,8 @@ static int composite_etag(struct complete_op *o)
 	return 0;
 }
 
-static void complete_args(struct complete_op *o, struct str bucket, struct str key, const struct object_part *parts, unsigned n,
-			  struct str checksum, const struct object_cond *cond)
+static void complete_args(struct complete_op *o, struct str bucket, struct str key, const struct object_part *parts,
+                          unsigned n, struct str checksum, const struct object_cond *cond)
 {
 	struct arena *a = &o->arena;
 
@@ -258,8 +259,8 @@ static void complete_args(struct complete_op *o, struct str bucket, struct str k
 }
 
 int object_upload_complete(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, uint64_t id,
-			   const struct object_part *parts, unsigned n, struct str checksum, const struct object_cond *cond,
-			   struct object_info *ret, object_done_fn done, void *arg)
+                           const struct object_part *parts, unsigned n, struct str checksum,
+                           const struct object_cond *cond, struct object_info *ret, object_done_fn done, void *arg)
 {
 	struct complete_op *o;
 	int rc = object_key_check(key);
@@ -289,7 +290,7 @@ int object_upload_complete(struct object_store *s, struct op_ctx *ctx, struct st
 
 /* ---- What there is ------------------------------------------------------------------------------------------------------ */
 static void info_from_upload(const struct row_upload *u, uint64_t id, uint64_t initiated_ns, struct arena *a,
-			     struct object_upload_info *ret)
+                             struct object_upload_info *ret)
 {
 	*ret = (struct object_upload_info){
 		.id = id,
@@ -303,7 +304,7 @@ static void info_from_upload(const struct row_upload *u, uint64_t id, uint64_t i
 }
 
 int object_upload_info(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, uint64_t id,
-		       struct object_upload_info *ret, uint64_t *seq)
+                       struct object_upload_info *ret, uint64_t *seq)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct upload_ref u;
@@ -343,8 +344,8 @@ static int part_info(const struct meta_row *row, struct arena *a, struct object_
 	return 0;
 }
 
-static int parts_of(struct meta_view *v, struct arena *a, uint64_t id, unsigned after, unsigned max, struct object_part *list,
-		    unsigned *ret_n, bool *ret_truncated)
+static int parts_of(struct meta_view *v, struct arena *a, uint64_t id, unsigned after, unsigned max,
+                    struct object_part *list, unsigned *ret_n, bool *ret_truncated)
 {
 	struct meta_iter *it;
 	struct meta_row row;
@@ -373,8 +374,9 @@ static int parts_of(struct meta_view *v, struct arena *a, uint64_t id, unsigned 
 	return MIN(rc, 0);
 }
 
-int object_part_list(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, uint64_t id, unsigned after,
-		     unsigned max, struct object_part **ret, unsigned *ret_n, bool *ret_truncated, uint64_t *seq)
+int object_part_list(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, uint64_t id,
+                     unsigned after, unsigned max, struct object_part **ret, unsigned *ret_n, bool *ret_truncated,
+                     uint64_t *seq)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct upload_ref u;
@@ -487,7 +489,7 @@ static int upload_list_run(struct upload_lister *l, struct meta_view *v, struct 
 }
 
 int object_upload_list(struct object_store *s, struct op_ctx *ctx, const struct object_upload_list_args *a,
-		       struct object_upload_list *ret, uint64_t *seq)
+                       struct object_upload_list *ret, uint64_t *seq)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct upload_lister l = {.a = a, .ret = ret, .arena = &ctx->arena};

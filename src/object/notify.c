@@ -31,9 +31,9 @@ struct notify_mount {
 	struct notifier *notifier;
 	const struct notify_ops *ops;
 	void *mount;
-	struct list queue;        /* of struct notify_item, oldest first; under notifier->lock */
+	struct list queue; /* of struct notify_item, oldest first; under notifier->lock */
 	struct cond more;
-	bool stop;                /* under notifier->lock */
+	bool stop; /* under notifier->lock */
 	pthread_t thread;
 };
 
@@ -88,10 +88,10 @@ static void enqueue(struct notify_mount *m, uint64_t seq, const struct notify_ch
 void notifier_apply(struct notifier *n, uint64_t seq, struct list *changes)
 {
 	MUTEX_GUARD(&n->mounts_lock);
-	LIST_FOREACH(ml, &n->mounts) {
+	LIST_FOREACH (ml, &n->mounts) {
 		struct notify_mount *m = LIST_ENTRY(ml, struct notify_mount, node);
 
-		LIST_FOREACH(cl, changes) {
+		LIST_FOREACH (cl, changes) {
 			const struct notify_change *c = LIST_ENTRY(cl, struct notify_change, node);
 
 			if ((c->mount && c->mount == m->mount) || !m->ops->held(m->mount, c))
@@ -109,7 +109,7 @@ static uint64_t oldest_locked(struct notifier *n)
 	uint64_t oldest = UINT64_MAX;
 
 	mutex_assert_held(&n->lock);
-	LIST_FOREACH(ml, &n->mounts) {
+	LIST_FOREACH (ml, &n->mounts) {
 		struct notify_mount *m = LIST_ENTRY(ml, struct notify_mount, node);
 
 		if (!list_empty(&m->queue))
@@ -125,7 +125,7 @@ static void wake_waiters(struct notifier *n)
 
 	mutex_lock(&n->lock);
 	oldest = oldest_locked(n);
-	LIST_FOREACH_SAFE(wl, &n->waiters) {
+	LIST_FOREACH_SAFE (wl, &n->waiters) {
 		if (LIST_ENTRY(wl, struct object_waiter, notify)->seq < oldest) {
 			list_del(wl);
 			list_add_tail(&ready, wl);
@@ -307,7 +307,7 @@ int object_wait_blocking(struct object_store *s, uint64_t seq)
 void notifier_reset(struct notifier *n)
 {
 	MUTEX_GUARD(&n->mounts_lock);
-	LIST_FOREACH(ml, &n->mounts) {
+	LIST_FOREACH (ml, &n->mounts) {
 		struct notify_mount *m = LIST_ENTRY(ml, struct notify_mount, node);
 
 		if (m->ops->reset)

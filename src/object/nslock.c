@@ -9,9 +9,9 @@
 struct nslock_name {
 	struct hash_node node;
 	uint64_t key;
-	struct list waiters;     /* of struct nslock_req, in order of arrival */
-	unsigned shared;         /* holders */
-	bool exclusive;          /* one holder */
+	struct list waiters; /* of struct nslock_req, in order of arrival */
+	unsigned shared;     /* holders */
+	bool exclusive;      /* one holder */
 };
 
 void nslock_init(struct nslock *t)

@@ -19,11 +19,11 @@
 
 struct nslock {
 	struct mutex lock;
-	struct hash names;        /* of struct nslock_name, those with a holder */
+	struct hash names; /* of struct nslock_name, those with a holder */
 };
 struct nslock_name;
 struct nslock_req {
-	struct list node;         /* of the name's waiters */
+	struct list node; /* of the name's waiters */
 	uint64_t key;
 	bool exclusive;
 	struct nslock_name *name; /* NULL: neither held nor waited for */

@@ -20,33 +20,33 @@
 #include "meta/meta.h"
 #include "object/commit.h"
 
-struct path_cont {            /* one continuation row of a long name */
+struct path_cont { /* one continuation row of a long name */
 	struct meta_key key;
 	struct meta_row row;
 	bool present;
-	uint64_t id;              /* 0: not present; path_put gives one */
+	uint64_t id; /* 0: not present; path_put gives one */
 };
 
-struct path_slot {            /* where a name in a directory lies, and what is there */
-	uint64_t dir;             /* directory id (never a continuation) */
-	struct str name;          /* without `/` */
-	bool is_dir;              /* the slot of the directory `name/`, else of the object `name` */
+struct path_slot {   /* where a name in a directory lies, and what is there */
+	uint64_t dir;    /* directory id (never a continuation) */
+	struct str name; /* without `/` */
+	bool is_dir;     /* the slot of the directory `name/`, else of the object `name` */
 	unsigned nconts;
 	struct path_cont *cont;
-	struct meta_key key;      /* of the entry row; not valid while a continuation is missing */
-	struct meta_row row;      /* as seen */
+	struct meta_key key; /* of the entry row; not valid while a continuation is missing */
+	struct meta_row row; /* as seen */
 	bool present;
-	bool read;                /* false: the directory is to be made, so nothing is there */
-	struct row_entry entry;   /* decoded when present */
+	bool read;              /* false: the directory is to be made, so nothing is there */
+	struct row_entry entry; /* decoded when present */
 };
 
-struct path_node {            /* one directory of the chain */
+struct path_node { /* one directory of the chain */
 	uint64_t id;
 	struct str name;
-	bool missing;             /* is to be made; everything below is missing as well */
-	struct meta_row row;      /* dir row as seen */
-	struct row_dir dir;       /* decoded; when missing: zero but for name and bucket */
-	bool has_slot;            /* its entry row was read (S3 walks), so it is relied on */
+	bool missing;        /* is to be made; everything below is missing as well */
+	struct meta_row row; /* dir row as seen */
+	struct row_dir dir;  /* decoded; when missing: zero but for name and bucket */
+	bool has_slot;       /* its entry row was read (S3 walks), so it is relied on */
 	struct path_slot slot;
 };
 
@@ -55,19 +55,20 @@ struct path {
 	struct arena *arena;
 	struct object_store *store;
 	uint64_t bucket;
-	struct str bucket_name;   /* S3 only */
+	struct str bucket_name; /* S3 only */
 	bool has_bucket_rows, has_usage;
 	struct meta_key bucketdir_key, bucket_key;
 	struct meta_row bucketdir_row, bucket_row, usage_row;
 	struct row_bucket bucket_info;
 	unsigned nnodes, cap_nodes;
-	struct path_node *node;   /* [0]: the bucket's root */
-	struct path_slot slot;    /* the last name */
+	struct path_node *node; /* [0]: the bucket's root */
+	struct path_slot slot;  /* the last name */
 	bool has_slot;
 };
 
 /* 0, -QE_NO_SUCH_BUCKET, < 0. */
-int path_bucket(struct path *p, struct object_store *s, struct meta_view *v, struct arena *a, struct str bucket) WARN_UNUSED;
+int path_bucket(struct path *p, struct object_store *s, struct meta_view *v, struct arena *a, struct str bucket)
+	WARN_UNUSED;
 /* The chain of a directory by its id and those of its parents. -ENOENT when it is gone. */
 int path_dir(struct path *p, struct object_store *s, struct meta_view *v, struct arena *a, uint64_t dir) WARN_UNUSED;
 /* Walks a whole S3 key from the last node. A key that ends with `/` names a directory. 0 or < 0; absent is not an error. */
@@ -75,7 +76,8 @@ int path_key(struct path *p, struct str key) WARN_UNUSED;
 /* One name in the last node. May be called again for another name: the slot is replaced. */
 int path_name(struct path *p, struct str name, bool is_dir) WARN_UNUSED;
 /* A slot of its own (rename, link: a second name in the same directory). */
-int path_slot_read(struct path *p, const struct path_node *dir, struct str name, bool is_dir, struct path_slot *ret) WARN_UNUSED;
+int path_slot_read(struct path *p, const struct path_node *dir, struct str name, bool is_dir, struct path_slot *ret)
+	WARN_UNUSED;
 static inline struct path_node *path_last(const struct path *p)
 {
 	return &p->node[p->nnodes - 1];
@@ -106,7 +108,8 @@ int path_remove(struct path *p, struct object_commit *c, struct meta_batch *b) W
 void path_dir_put(struct meta_batch *b, uint64_t id, const struct row_dir *d, bool stamp);
 /* Relies on a dir row as it was seen, counters included. */
 void path_dir_expect(struct meta_batch *b, const struct path_node *n);
-int path_usage_add(struct path *p, struct meta_batch *b, const struct row_usage *delta) WARN_UNUSED; /* fields as signed */
+int path_usage_add(struct path *p, struct meta_batch *b, const struct row_usage *delta)
+	WARN_UNUSED; /* fields as signed */
 /* After a delete by S3: implicit directories of the chain may vanish with it; tells the mounts to look again. */
 void path_notify_vanishing(struct path *p, struct object_commit *c);
 

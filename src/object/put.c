@@ -15,19 +15,19 @@ enum put_state { PUT_SMALL, PUT_LARGE };
 
 struct object_put {
 	struct object_store *store;
-	struct arena arena;             /* strings of args, etag, results */
+	struct arena arena; /* strings of args, etag, results */
 	struct object_put_args a;
 	enum put_state state;
 	uint64_t received;
-	int rc;                         /* sticky */
+	int rc; /* sticky */
 
-	struct meta_batch *batch;       /* small, known size: holds the payload */
-	uint8_t *small;                 /* where small bytes go */
-	uint8_t *own;                   /* small, when it is not the batch's */
+	struct meta_batch *batch; /* small, known size: holds the payload */
+	uint8_t *small;           /* where small bytes go */
+	uint8_t *own;             /* small, when it is not the batch's */
 	size_t cap;
 	struct large *large;
 
-	object_done_fn done;            /* of end, then of commit */
+	object_done_fn done; /* of end, then of commit */
 	void *done_arg;
 	struct object_digests digests;
 
@@ -45,7 +45,8 @@ struct object_put {
 static void copy_args(struct object_put *p, const struct object_put_args *a)
 {
 	struct object_put_args *t = &p->a;
-	struct str *s[] = {&t->bucket, &t->key, &t->meta, &t->tags, &t->storage_class, &t->cond.if_match, &t->cond.if_none_match};
+	struct str *s[] = {
+		&t->bucket, &t->key, &t->meta, &t->tags, &t->storage_class, &t->cond.if_match, &t->cond.if_none_match};
 
 	*t = *a;
 	t->digests |= DIGEST_MD5;
@@ -94,7 +95,8 @@ static int small_room(struct object_put *p)
 	return p->own ? 0 : -ENOMEM;
 }
 
-int object_put_begin(struct object_store *s, struct op_ctx *ctx, const struct object_put_args *a, struct object_put **ret)
+int object_put_begin(struct object_store *s, struct op_ctx *ctx, const struct object_put_args *a,
+                     struct object_put **ret)
 {
 	struct object_put *p;
 	int rc = object_key_check(a->key);
@@ -111,7 +113,8 @@ int object_put_begin(struct object_store *s, struct op_ctx *ctx, const struct ob
 	p->store = s;
 	copy_args(p, a);
 	rc = check_target(p);
-	if (rc == 0 && (p->a.size == UINT64_MAX || p->a.size <= MAX(meta_inline_max(s->set), (uint32_t)CONTENT_INROW_MAX))) {
+	if (rc == 0 &&
+	    (p->a.size == UINT64_MAX || p->a.size <= MAX(meta_inline_max(s->set), (uint32_t)CONTENT_INROW_MAX))) {
 		rc = small_room(p);
 	} else if (rc == 0) {
 		p->state = PUT_LARGE;
@@ -318,7 +321,8 @@ static int put_object_attempt(struct object_put *p, struct path *path, struct me
 
 static int put_part_attempt(struct object_put *p, struct path *path, struct meta_batch *b)
 {
-	struct row_upart part = {.size = p->received, .mtime_ns = clock_wall_ns(), .etag = p->etag, .checksum = p->checksum};
+	struct row_upart part = {
+		.size = p->received, .mtime_ns = clock_wall_ns(), .etag = p->etag, .checksum = p->checksum};
 	struct row_object o = {0};
 	int rc = put_content(p, b, &o);
 
@@ -368,7 +372,7 @@ static void put_committed(struct object_commit *c, int rc)
 }
 
 int object_put_commit(struct object_put *p, struct op_ctx *ctx, struct str etag, struct str checksum,
-		      struct object_info *ret_info, object_done_fn done, void *arg)
+                      struct object_info *ret_info, object_done_fn done, void *arg)
 {
 	char hex[2 * DIGEST_MD5_LEN + 1];
 	int rc;

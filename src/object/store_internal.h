@@ -36,13 +36,14 @@ struct body_pool;
 struct object_store {
 	struct object_params p;
 	struct meta_set *set;
-	struct workq *workers;    /* large bodies, blocking reads */
-	struct workq *committer;  /* one thread: attempts that could not run where they were started; never waits for a commit */
+	struct workq *workers; /* large bodies, blocking reads */
+	struct workq
+		*committer; /* one thread: attempts that could not run where they were started; never waits for a commit */
 	struct workq *background; /* one thread: removal of orphans and the like; blocks on commits */
 	struct nslock names;
-	struct mutex hold_lock;   /* LOCK_NOTIFY */
-	struct cond hold_cond;    /* a drop ended */
-	struct hash holds;        /* of struct store_held */
+	struct mutex hold_lock; /* LOCK_NOTIFY */
+	struct cond hold_cond;  /* a drop ended */
+	struct hash holds;      /* of struct store_held */
 	struct notifier *notifier;
 	struct body_pool *bodies; /* stripe buffers of large puts */
 	_Atomic bool closing;     /* background work that has not begun is left for the next start */
@@ -85,21 +86,23 @@ bool notifier_wait(struct notifier *n, struct object_waiter *w);
 int object_wait_blocking(struct object_store *s, uint64_t seq) WARN_UNUSED;
 
 /* ---- Calls of the S3 face (call.c) -------------------------------------------------------------------------------------- */
-struct object_call {          /* first member of the call's own struct; freed after it was answered */
+struct object_call { /* first member of the call's own struct; freed after it was answered */
 	struct object_commit commit;
 	void (*finish)(struct object_call *k, int rc); /* may be NULL: results to the caller, what the call owns is freed */
 	object_done_fn done;
 	void *arg;
 };
-void *object_call_new(struct object_store *s, size_t size, commit_attempt_fn attempt, void (*finish)(struct object_call *k, int rc),
-		      object_done_fn done, void *arg);
+void *object_call_new(struct object_store *s, size_t size, commit_attempt_fn attempt,
+                      void (*finish)(struct object_call *k, int rc), object_done_fn done, void *arg);
 void object_call_end(struct object_call *k, int rc); /* frees k, then answers when there is a done */
-int object_call_run(struct object_call *k); /* with done: 0; without: the outcome */
+int object_call_run(struct object_call *k);          /* with done: 0; without: the outcome */
 
 /* ---- Buckets, for both faces ------------------------------------------------------------------------------------------- */
 /* The caller sets promise, origin, mount through the commit. */
-int bucket_create_attempt(struct object_commit *c, struct meta_view *v, struct meta_batch *b, struct str name) WARN_UNUSED;
-int bucket_delete_attempt(struct object_commit *c, struct meta_view *v, struct meta_batch *b, struct str name) WARN_UNUSED;
+int bucket_create_attempt(struct object_commit *c, struct meta_view *v, struct meta_batch *b, struct str name)
+	WARN_UNUSED;
+int bucket_delete_attempt(struct object_commit *c, struct meta_view *v, struct meta_batch *b, struct str name)
+	WARN_UNUSED;
 
 /* ---- Objects ----------------------------------------------------------------------------------------------------------- */
 /* What S3 shows of an object entry, or of a directory that has a key of its own (explicit). Strings are borrowed. */
@@ -116,11 +119,12 @@ struct object_write {
 	struct row_object obj;
 	struct row_attr attr;
 	struct str xattrs;
-	uint64_t file_id;         /* new; of an existing directory: set to its id */
-	uint64_t content_of;      /* obj's content is that of this file or directory marker, and no reference was added for it
+	uint64_t file_id;    /* new; of an existing directory: set to its id */
+	uint64_t content_of; /* obj's content is that of this file or directory marker, and no reference was added for it
 	                           * yet; 0: all references are counted */
 };
-int object_write_attempt(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w) WARN_UNUSED;
+int object_write_attempt(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w)
+	WARN_UNUSED;
 
 int object_key_check(struct str key);
 const struct content *object_handle_content(const struct object_handle *h);

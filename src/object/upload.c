@@ -150,13 +150,13 @@ static int create_attempt(struct object_commit *c, struct meta_view *v, struct m
 	e.id = e.key_id;
 	path_slot_put(&p, &slot, b, &e, slot.present ? 0 : 1);
 	row_upload_encode(&body, &(struct row_upload){
-		.bucket = p.bucket,
-		.key = o->a.key,
-		.meta = o->a.meta,
-		.tags = o->a.tags,
-		.storage_class = o->a.storage_class,
-		.checksum = o->a.checksum,
-	});
+								 .bucket = p.bucket,
+								 .key = o->a.key,
+								 .meta = o->a.meta,
+								 .tags = o->a.tags,
+								 .storage_class = o->a.storage_class,
+								 .checksum = o->a.checksum,
+							 });
 	key_u64_u64_u64(&k, e.key_id, clock_wall_ns(), o->id);
 	meta_batch_put(b, TABLE_UPLOAD, &k, buf_str(&body), 0);
 	return path_usage_add(&p, b, &u);
@@ -171,8 +171,8 @@ static void create_finish(struct object_call *k, int rc)
 	arena_free(&o->arena);
 }
 
-int object_upload_create(struct object_store *s, struct op_ctx *ctx, const struct object_upload_args *a, uint64_t *ret_id,
-			 object_done_fn done, void *arg)
+int object_upload_create(struct object_store *s, struct op_ctx *ctx, const struct object_upload_args *a,
+                         uint64_t *ret_id, object_done_fn done, void *arg)
 {
 	struct create_op *o;
 	int rc = object_key_check(a->key);
@@ -206,8 +206,8 @@ void upload_part_object(const struct row_upart *r, struct row_object *ret)
 	ret->inrow = r->inrow;
 }
 
-int upload_part_put(struct object_commit *c, struct path *p, struct meta_batch *b, struct str key, uint64_t id, unsigned part,
-		    struct row_upart *r, const struct row_object *o)
+int upload_part_put(struct object_commit *c, struct path *p, struct meta_batch *b, struct str key, uint64_t id,
+                    unsigned part, struct row_upart *r, const struct row_object *o)
 {
 	CLEANUP_BUF struct buf body = BUF_INIT;
 	struct upload_ref u;
@@ -280,8 +280,8 @@ static void abort_finish(struct object_call *k, int rc)
 	arena_free(&CONTAINER_OF(k, struct abort_op, call)->arena);
 }
 
-int object_upload_abort(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, uint64_t id, object_done_fn done,
-			void *arg)
+int object_upload_abort(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str key, uint64_t id,
+                        object_done_fn done, void *arg)
 {
 	struct abort_op *o;
 	int rc = object_key_check(key);

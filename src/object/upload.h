@@ -12,16 +12,16 @@
 
 #include "object/path.h"
 
-struct upload_ref {           /* one upload, as a view has it */
-	struct path_slot slot;    /* the key's entry below the upload root */
+struct upload_ref {        /* one upload, as a view has it */
+	struct path_slot slot; /* the key's entry below the upload root */
 	struct meta_key key;
 	struct meta_row row;
 	struct row_upload up;
 	uint64_t initiated_ns, id;
-	bool last;                /* the only upload of its key */
+	bool last; /* the only upload of its key */
 };
 
-struct upload_row {           /* while iterating */
+struct upload_row { /* while iterating */
 	struct meta_row row;
 	struct row_upload up;
 	uint64_t initiated_ns, id;
@@ -30,7 +30,8 @@ struct upload_row {           /* while iterating */
 #define UPLOADS_OF_BUCKET_MAX 10000 /* unfinished ones that one DeleteBucket takes along */
 
 /* fn for each upload of a key, in order of initiation, until it returns other than 0; < 0 is passed on. */
-int upload_each(struct meta_view *v, uint64_t key_id, int (*fn)(void *arg, const struct upload_row *u), void *arg) WARN_UNUSED;
+int upload_each(struct meta_view *v, uint64_t key_id, int (*fn)(void *arg, const struct upload_row *u), void *arg)
+	WARN_UNUSED;
 int upload_root_seen(struct path *p, struct meta_batch *b) WARN_UNUSED;
 void upload_part_object(const struct row_upart *r, struct row_object *ret);
 /* p: of the bucket. -QE_NO_SUCH_UPLOAD. */
@@ -38,8 +39,8 @@ int upload_find(struct path *p, struct str key, uint64_t id, struct upload_ref *
 /* Deletes the rows of an upload but its parts; those go in the background once this is applied. */
 int upload_delete(struct object_commit *c, struct path *p, struct meta_batch *b, struct upload_ref *u) WARN_UNUSED;
 /* Puts a part, in place of the one before of that number. o: its content, in the batch already. */
-int upload_part_put(struct object_commit *c, struct path *p, struct meta_batch *b, struct str key, uint64_t id, unsigned part,
-		    struct row_upart *r, const struct row_object *o) WARN_UNUSED;
+int upload_part_put(struct object_commit *c, struct path *p, struct meta_batch *b, struct str key, uint64_t id,
+                    unsigned part, struct row_upart *r, const struct row_object *o) WARN_UNUSED;
 /* Before a bucket is deleted: all of its uploads. */
 int upload_abort_all(struct object_commit *c, struct meta_view *v, struct meta_batch *b, struct path *p) WARN_UNUSED;
 

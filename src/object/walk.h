@@ -13,30 +13,30 @@
 #define WALK_KEY_MAX (2 * OBJECT_KEY_MAX) /* what the mount may make: longer keys are left out by the caller */
 
 struct walk_level {
-	uint64_t id;              /* directory or continuation */
-	size_t key_len;           /* of what precedes it in the key */
-	struct meta_key at;       /* the entry in it that was shown or entered last; going on means behind it */
+	uint64_t id;        /* directory or continuation */
+	size_t key_len;     /* of what precedes it in the key */
+	struct meta_key at; /* the entry in it that was shown or entered last; going on means behind it */
 };
 
 struct walk {
 	struct meta_view *view;
 	uint64_t root;
 	struct meta_iter *it;
-	struct buf key;           /* of the last item, and a prefix of the next */
-	struct buf levels;        /* of struct walk_level */
+	struct buf key;    /* of the last item, and a prefix of the next */
+	struct buf levels; /* of struct walk_level */
 	unsigned depth;
-	bool flat;                /* `/` is a byte like others: the upload tree */
-	bool placed;              /* the next row is the first one >= from */
+	bool flat;   /* `/` is a byte like others: the upload tree */
+	bool placed; /* the next row is the first one >= from */
 	struct meta_key from;
-	bool it_valid;            /* the iterator stands on `at` of the last level */
-	bool enter;               /* the last item was a directory: go in */
+	bool it_valid; /* the iterator stands on `at` of the last level */
+	bool enter;    /* the last item was a directory: go in */
 	uint64_t enter_id;
 };
 
 struct walk_item {
-	struct str key;           /* below the walk's root; a directory's ends with `/`; valid until the next call */
+	struct str key; /* below the walk's root; a directory's ends with `/`; valid until the next call */
 	bool is_dir;
-	struct row_entry entry;   /* valid until the next call */
+	struct row_entry entry; /* valid until the next call */
 };
 
 int walk_open(struct walk *w, struct meta_view *v, uint64_t root) WARN_UNUSED;

@@ -19,7 +19,7 @@ static void usage_count(struct row_usage *u, int64_t n)
 /* The file that had the name goes. A write whose content is that of the same file (metadata replaced in place by a copy onto
  * itself) takes it over as it is; everybody else's reference counts are right already. */
 static int replace_old(struct object_commit *c, struct path *p, struct meta_batch *b, const struct file_state *old,
-		       struct object_write *w, uint64_t now)
+                       struct object_write *w, uint64_t now)
 {
 	if (w->content_of != 0 && w->content_of == old->id) {
 		if (!old->linked && !store_drop_begin(c, old->id))
@@ -38,7 +38,8 @@ static int replace_old(struct object_commit *c, struct path *p, struct meta_batc
 	return file_name_gone(c, p->view, b, p->bucket, old, now);
 }
 
-static int write_file(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w, struct row_usage *u)
+static int write_file(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w,
+                      struct row_usage *u)
 {
 	struct path_slot *s = &p->slot;
 	struct row_entry e = {.kind = ENTRY_OBJECT, .id = w->file_id, .attr = w->attr, .xattrs = w->xattrs};
@@ -67,7 +68,8 @@ static int write_file(struct object_commit *c, struct path *p, struct meta_batch
 }
 
 /* `name/` as an object: the directory becomes explicit and carries it. */
-static int write_marker(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w, struct row_usage *u)
+static int write_marker(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w,
+                        struct row_usage *u)
 {
 	struct path_slot *s = &p->slot;
 	struct path_node n;
@@ -109,7 +111,8 @@ static int write_marker(struct object_commit *c, struct path *p, struct meta_bat
 	return 0;
 }
 
-static void new_marker(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w, struct row_usage *u)
+static void new_marker(struct object_commit *c, struct path *p, struct meta_batch *b, struct object_write *w,
+                       struct row_usage *u)
 {
 	struct path_slot *s = &p->slot;
 	struct row_entry e = {.kind = ENTRY_DIR, .id = w->file_id};
