@@ -32,7 +32,8 @@ struct meta_batch;
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------ */
 struct meta_params {
-	struct drive *drives[SUPER_MAX_SLOTS]; /* by place on the command line; NULL: could not be opened */
+	struct drive *drives[SUPER_MAX_SLOTS]; /* by place on the command line; NULL: could not be opened. Borrowed: the
+	                                        * caller closes them after the set */
 	unsigned n, m;                         /* drives and parity; K = n - m */
 	uint16_t pool, set;
 	unsigned log2_journal_file;            /* 26 */
@@ -136,7 +137,11 @@ void meta_batch_usage_delta(struct meta_batch *b, uint64_t bucket, const struct 
 /* References of a blob: when they reach 0 the row and its bsum rows are deleted, a reclaim row is put, and the live bytes
  * of its segment fall. seen: the blob's row. */
 void meta_batch_blob_ref(struct meta_batch *b, uint64_t blob, const struct meta_row *seen, int delta);
-/* A new directory or blob row is put with meta_batch_put; deltas of the same batch on it come after. */
+/* A new directory or blob row is put with meta_batch_put; deltas of the same batch on it come after. A put does not
+ * carry anything to the parent: who makes or changes a directory that is explicit gives the parent's live and children as
+ * deltas; of an implicit one only the parent's children (live follows from the delta on the directory itself). A delta of
+ * zeros makes the sequencer look whether the directory ends. A delta of live or children sets the directory's mtime and
+ * ctime to the commit time. */
 
 /* Room for inline payload in the batch, 8-byte aligned, <= inline_max unless alone; the caller fills it before submit
  * (straight from the socket). Kept over meta_batch_reset. The blob row (place journal, refs, checksums of 4 KiB blocks)
@@ -173,8 +178,10 @@ struct meta_waiter {
 	struct list node;
 	uint64_t seq;
 	void (*done)(struct meta_waiter *w, int rc);    /* rc: 0, or -QE_UNKNOWN_OUTCOME when the set fell below W */
+	int rc;                                         /* meta's */
 };
-/* done when durable_seq >= seq; starts a flush when none runs. True: it is already (done is not called). */
+/* done when durable_seq >= seq; starts a flush when none runs. True: it is already (done is not called). False: done
+ * runs once, on whichever thread leads, perhaps before this returns. */
 bool meta_wait(struct meta_set *s, uint64_t seq, struct meta_waiter *w) WARN_UNUSED;
 int meta_wait_blocking(struct meta_set *s, uint64_t seq) WARN_UNUSED;
 int meta_sync(struct meta_set *s) WARN_UNUSED;         /* everything submitted before is durable on return */

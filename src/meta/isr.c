@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Drives that leave the in-sync list (STORAGE.md Q2, Q3), and the set below W (Q4).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "meta/set_internal.h"
+
+uint32_t slots_in(const struct isr_body *isr)
+{
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < isr->n; i++)
+		if (isr->slot[i].state == ISR_IN)
+			mask |= 1u << i;
+	return mask;
+}
+
+void isr_slot_error(void *arg, unsigned slot, int rc)
+{
+	struct meta_set *s = arg;
+
+	log_debug("meta", "slot %u: %s", slot, err_text(rc));
+	__atomic_fetch_or(&s->slot_errors, 1u << slot, __ATOMIC_SEQ_CST);
+	set_kick(s);
+}
+
+struct leaving {
+	struct meta_batch *b;
+	unsigned slot;
+};
+
+static void missing_from(void *arg, uint64_t segment, uint32_t from_4k)
+{
+	struct leaving *l = arg;
+
+	batch_missing(l->b, l->slot, segment, from_4k, 1);
+}
+
+/* The record exists once it is built: from then on durable_seq stands still until it is flushed on all its members. */
+static void write_isr(struct meta_set *s, struct meta_batch *b)
+{
+	struct wrec *r = wrec_get(s);
+
+	b->kind = BATCH_ISR;
+	b->internal = true;
+	b->seq = s->next_seq;
+	b->time = s->last_wall_ns = MAX(clock_wall_ns(), s->last_wall_ns + 1);
+	batch_seal(b);
+	buf_reset(&s->body);
+	record_isr_put(&s->body, &s->isr);
+	batch_encode(s, &s->body, b);
+	r->control = true;
+	int rc = meta_batch_err(b);
+	if (rc == 0)
+		rc = record_build(s, r, RECORD_ISR, 1, 0);
+	if (rc < 0) {
+		meta_batch_free(b);
+		wrec_put(s, r);
+		isr_below_w(s, err_text(rc));
+		return;
+	}
+	s->isr_pending = r->last_seq;
+	list_add_tail(&r->batches, &b->node);
+	list_add_tail(&s->unapplied, &r->node);
+	record_write_sync(s, r);
+}
+
+static void leave(struct meta_set *s, unsigned slot, struct meta_batch *b)
+{
+	s->isr.slot[slot].state = ISR_OUT;
+	s->isr.slot[slot].index = ISR_INDEX_NONE;
+	erasure_unflushed_ranges(s->erasure, slot, missing_from, &(struct leaving){b, slot});
+	journal_drop_slot(&s->journal, slot);
+	drive_set_out(s->slot[slot].d, true, NULL);
+	if (s->slot[slot].index)
+		__atomic_fetch_or(&s->index_bad, 1u << slot, __ATOMIC_SEQ_CST);
+}
+
+bool isr_remove_failed(struct meta_set *s)
+{
+	uint32_t out = s->fail_mask & s->in_mask;
+
+	if (!out || !meta_writable(s))
+		return false;
+	LIST_FOREACH(it, &s->unapplied)
+		if (LIST_ENTRY(it, struct wrec, node)->waiting & s->in_mask & ~out)
+			return false;
+	uint32_t left = s->in_mask & ~out;
+	if ((unsigned)__builtin_popcount(left) < s->w) {
+		isr_below_w(s, "too few drives are in sync");
+		return true;
+	}
+	struct meta_batch *b = meta_batch_new(s, META_DURABLE, OP_HEAL);
+	ASSERT(b);
+	s->in_mask = left;
+	erasure_set_writers(s->erasure, left);
+	snprintf(s->isr.reason, sizeof s->isr.reason, "failed slots %x", out);
+	for (unsigned i = 0; i < s->n; i++)
+		if (out & 1u << i)
+			leave(s, i, b);
+	s->fail_mask &= ~out;
+	log_warn("meta", "drives removed from the in-sync list slots=%x left=%x", out, left);
+	write_isr(s, b);
+	return true;
+}
+
+/* An index copy that is not good any more is struck by a record before the journal moves on without it (Q7). */
+void isr_strike_index(struct meta_set *s, uint32_t slots)
+{
+	struct meta_batch *b = meta_batch_new(s, META_DURABLE, OP_HEAL);
+
+	ASSERT(b);
+	for (unsigned i = 0; i < s->n; i++)
+		if (slots & 1u << i)
+			s->isr.slot[i].index = ISR_INDEX_NONE;
+	snprintf(s->isr.reason, sizeof s->isr.reason, "index copies struck %x", slots);
+	write_isr(s, b);
+}
+
+static void fail_list(struct meta_set *s, struct list *batches, int rc)
+{
+	struct list *n;
+
+	while ((n = list_pop(batches)) != NULL)
+		answer_batch(s, LIST_ENTRY(n, struct meta_batch, node), rc);
+}
+
+void isr_abandon(struct meta_set *s)
+{
+	struct list *n;
+
+	while ((n = list_pop(&s->unapplied)) != NULL) {
+		struct wrec *r = LIST_ENTRY(n, struct wrec, node);
+		fail_list(s, &r->batches, -QE_UNKNOWN_OUTCOME);
+		wrec_put(s, r);
+	}
+	round_release(s);
+	fail_list(s, &s->wait_durable, -QE_UNKNOWN_OUTCOME);
+	fail_list(s, &s->barriers, -QE_UNKNOWN_OUTCOME);
+	answer_waiters(s, 0, -QE_UNKNOWN_OUTCOME);
+}
+
+/* The epoch ends: what is on its way has an unknown outcome, what is queued was not begun. The state that is applied stays
+ * readable; recovery decides what of it was durable. */
+void isr_below_w(struct meta_set *s, const char *why)
+{
+	if (!meta_writable(s))
+		return;
+	log_error("meta", "the set is read-only: %s in=%x failed=%x needed=%u; restart with more drives", why, s->in_mask,
+		  s->fail_mask & s->in_mask, s->w);
+	__atomic_store_n(&s->writable, false, __ATOMIC_SEQ_CST);
+	erasure_set_writers(s->erasure, 0);
+	isr_abandon(s);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Recovery of a set at start (STORAGE.md section 4). An attempt runs R1 to R8 with the drives that are left; when one fails
+ * on the way the attempt is given up and repeated without it, which only raises promises and writes equal bytes.
+ *
+ *   recovery.c         R1, R2, R4: who counts, the promise, the ISR and D; EPOCH
+ *   recovery_scan.c    R3: the tree of records and the history in it
+ *   recovery_decide.c  R5, R5': the tail
+ *   recovery_repair.c  R6: equal bytes on all drives that count
+ *   recovery_replay.c  R8: the memtable
+ */
+#ifndef QUOIN_META_RECOVERY_INTERNAL_H
+#define QUOIN_META_RECOVERY_INTERNAL_H
+
+#include "meta/set_internal.h"
+
+struct found_record {
+	struct list node;         /* in recovery.records, in the order found: parents first */
+	struct found_record *parent, *next; /* next: its successor on the history */
+	struct record_head head;
+	uint64_t log;
+	uint32_t off;
+	uint32_t copies;          /* slots with a valid head and body at its place */
+	uint32_t cells_ok;        /* slots with a valid payload cell */
+	bool history, unavailable;
+	uint8_t *body;            /* kept when it is to be replayed or is an ISR or EPOCH; else NULL */
+	uint8_t *payload;         /* K data cells, kept when to be replayed and K are valid */
+};
+
+struct found_file {
+	uint64_t log;
+	struct drive_file *f;
+	bool head_ok;             /* its header is that of this drive and number */
+	struct record_head first; /* of the record at LOG_HEAD_BYTES; len 0: none */
+};
+
+struct window {
+	uint64_t log;
+	uint32_t off, len;        /* what buf holds; len 0: nothing */
+	uint8_t *buf;
+	uint32_t cap;
+	bool absent;              /* no such file, or unreadable: reads as zeros */
+};
+
+struct recovery {
+	struct meta_set *s;
+	struct op_ctx *ctx;
+	uint32_t counted;         /* R1, after R4 */
+	bool read_only;
+	struct super_start start;
+	uint64_t root_epoch;      /* of the records at the start, when no EPOCH is behind it */
+	uint64_t max_epoch;       /* seen anywhere */
+	uint64_t epoch;           /* E */
+	struct vec files[SUPER_MAX_SLOTS]; /* struct found_file, ascending */
+	struct window win[SUPER_MAX_SLOTS];
+	struct list records;
+	struct found_record *root, *head, *tail; /* root stands for what is before the start; tail: the last of the history */
+	struct found_record *kept;               /* the last one kept (R5) */
+	struct isr_body isr;      /* R4's */
+	struct isr_body isr_root; /* in force at the start of the journal, as far as superblocks tell */
+	struct isr_body isr_kept; /* in force at T */
+	uint64_t isr_epoch, isr_seq;
+	uint64_t durable;         /* D */
+	uint64_t replay_from;     /* p */
+	uint32_t index_ok;        /* slots whose copy will be read */
+	unsigned unavailable;
+	struct arena arena;
+	struct vec missing;       /* struct found_missing: what EPOCH's batch puts */
+};
+
+struct found_missing {
+	uint64_t segment;
+	uint32_t from_4k;
+	unsigned slot;
+};
+
+/* recovery_scan.c */
+int scan_files(struct recovery *r);             /* R3's settling; drives that fail lose io */
+int scan_journals(struct recovery *r) WARN_UNUSED;
+void scan_forget(struct recovery *r);            /* the records, for another scan */
+void scan_done(struct recovery *r);
+struct found_file *scan_file(struct recovery *r, unsigned slot, uint64_t log);
+/* Bytes of a slot's file; NULL: absent. Valid until the next call for this slot. */
+const uint8_t *scan_bytes(struct recovery *r, unsigned slot, uint64_t log, uint32_t off, uint32_t len);
+const uint8_t *record_body_of(struct recovery *r, struct found_record *f); /* NULL: no copy can be read any more */
+/* All K + M payload cells, from those that are valid; false: fewer than K. cells: each cell_len, caller's. */
+bool record_cells_of(struct recovery *r, const struct found_record *f, uint8_t *const cells[]);
+static inline uint64_t found_last_seq(const struct found_record *f)
+{
+	return record_last_seq(&f->head);
+}
+
+/* recovery_decide.c */
+int decide_tail(struct recovery *r) WARN_UNUSED;
+void learn_rows(struct recovery *r, struct found_record *f); /* segments and missing rows of a record, for erasure */
+
+/* recovery_repair.c: slots that are complete and flushed */
+uint32_t repair_drives(struct recovery *r);
+uint32_t journal_adopt(struct recovery *r, uint32_t slots); /* the writer takes over the files; slots that failed */
+
+/* recovery_replay.c */
+int replay(struct recovery *r) WARN_UNUSED;
+int replay_doubt(struct recovery *r) WARN_UNUSED; /* R5' */
+int load_segments(struct meta_set *s) WARN_UNUSED;
+
+void history_add(struct meta_set *s, const struct super_epoch *e);
+
+#endif

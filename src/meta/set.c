@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A set as a whole: opening, closing, the background threads, what is told about it.
+ *
+ * qn-journal does what time asks for: the flush of ordered records, the PAD, drives that do not answer, log files made
+ * ready ahead, and it waits for I/O when nobody else does. qn-checkpoint runs checkpoints.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fdio.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "meta/set_internal.h"
+
+#define TICK_NS (100 * NS_PER_MS)
+#define PAD_NS (400 * NS_PER_MS)   /* STORAGE.md: a PAD within 1 s after the last record */
+#define QUEUE_DEPTH 256
+#define ID_COUNTER_BITS 30
+#define ID_SET_BITS 10
+
+/* A full segment was sealed: its row follows in the next record. */
+void set_sealed(void *arg, const struct segment_info *info)
+{
+	struct meta_set *s = arg;
+	struct meta_batch *b = meta_batch_new(s, META_ORDERED, OP_HEAL);
+
+	if (!b)
+		return; /* the next start seals it again */
+	b->internal = true;
+	batch_segment(b, info, 0, 0);
+	meta_submit(b, NULL, NULL);
+	set_kick(s);
+}
+
+/* ---- Ids ---------------------------------------------------------------------------------------------------------- */
+uint64_t set_new_id(void *arg)
+{
+	struct meta_set *s = arg;
+	uint64_t n = __atomic_fetch_add(&s->id_next, 1, __ATOMIC_RELAXED);
+
+	ASSERT(n < 1ull << ID_COUNTER_BITS);
+	return __atomic_load_n(&s->epoch, __ATOMIC_RELAXED) << (ID_COUNTER_BITS + ID_SET_BITS) |
+	       (uint64_t)s->p.set << ID_COUNTER_BITS | n;
+}
+
+uint64_t meta_new_id(struct meta_set *s)
+{
+	return set_new_id(s);
+}
+
+static uint64_t set_epoch(void *arg)
+{
+	return __atomic_load_n(&((struct meta_set *)arg)->epoch, __ATOMIC_RELAXED);
+}
+
+/* ---- The background ----------------------------------------------------------------------------------------------- */
+static void full_expired(struct meta_set *s, struct list *q)
+{
+	struct list keep = LIST_INIT(keep);
+	struct list *n;
+
+	mutex_lock(&s->queue_lock);
+	list_splice_tail(&keep, q);
+	mutex_unlock(&s->queue_lock);
+	while ((n = list_pop(&keep)) != NULL)
+		answer_batch(s, LIST_ENTRY(n, struct meta_batch, node), -QE_FULL);
+}
+
+static void queue_abandon(struct meta_set *s)
+{
+	struct list *q[] = {&s->q_control, &s->q_ordered, &s->q_durable};
+	struct list left = LIST_INIT(left);
+	struct list *n;
+
+	mutex_lock(&s->queue_lock);
+	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
+		list_splice_tail(&left, q[i]);
+	mutex_unlock(&s->queue_lock);
+	while ((n = list_pop(&left)) != NULL)
+		answer_batch(s, LIST_ENTRY(n, struct meta_batch, node), -QE_QUORUM_WRITE);
+}
+
+static void queue_pad(struct meta_set *s)
+{
+	struct meta_batch *b = meta_batch_new(s, META_DURABLE, OP_ADMIN);
+
+	if (!b)
+		return;
+	b->kind = BATCH_PAD;
+	b->internal = true;
+	meta_submit(b, NULL, NULL);
+	s->last_is_pad = true;
+}
+
+/* (W) A PAD carries durable_seq, so what is before it is flushed first. */
+static void tick_pad(struct meta_set *s, uint64_t now)
+{
+	if (s->last_is_pad || !list_empty(&s->unapplied) || s->round || now - s->last_record_ns < PAD_NS)
+		return;
+	if (meta_durable_seq(s) < publish_applied_seq(&s->pub))
+		s->flush_wanted = true;
+	else
+		queue_pad(s);
+}
+
+static void tick_writer(struct meta_set *s)
+{
+	uint64_t now = clock_mono_ns();
+
+	mutex_lock(&s->writer);
+	if (meta_writable(s)) {
+		uint64_t timeout = s->p.drive_timeout_ns;
+		s->fail_mask |= slots_overdue(s, now > timeout ? now - timeout : 0) & s->in_mask;
+		if (s->dirty_since_ns && now - s->dirty_since_ns >= s->p.ordered_window_ns)
+			s->flush_wanted = true;
+		tick_pad(s, now);
+		if (!s->full)
+			s->full_since_ns = 0;
+		else if (!s->full_since_ns)
+			s->full_since_ns = now;
+		else if (now - s->full_since_ns > timeout) {
+			full_expired(s, &s->q_ordered);
+			full_expired(s, &s->q_durable);
+			s->full_since_ns = 0;
+		}
+	}
+	writer_step(s);
+	writer_unlock(s);
+	answers_run(s);
+}
+
+static void tick_prepare(struct meta_set *s)
+{
+	struct journal *j = &s->journal;
+	uint32_t failed = 0;
+
+	mutex_lock(&s->writer);
+	bool wanted = meta_writable(s) && j->cur && j->off > j->file_size / 4 && journal_room(j) > JOURNAL_RESERVE;
+	uint64_t next = j->cur ? j->cur->log + 1 : 0;
+	mutex_unlock(&s->writer);
+	if (wanted && journal_prepare(j, next, &failed) == 0 && failed) {
+		__atomic_fetch_or(&s->slot_errors, failed, __ATOMIC_SEQ_CST);
+		set_kick(s);
+	}
+}
+
+void meta_tick(struct meta_set *s)
+{
+	if (__atomic_load_n(&s->killed, __ATOMIC_ACQUIRE))
+		return;
+	tick_writer(s);
+	tick_prepare(s);
+}
+
+static void *journal_main(void *arg)
+{
+	struct meta_set *s = arg;
+	uint64_t next = clock_mono_ns() + TICK_NS;
+
+	mutex_lock(&s->bg_lock);
+	while (!s->stop) {
+		bool pending = s->bg_pending || cond_wait_until(&s->bg_cond, &s->bg_lock, next);
+		s->bg_pending = false;
+		mutex_unlock(&s->bg_lock);
+		while (pending && background_pilot(s) && clock_mono_ns() < next)
+			;
+		if (clock_mono_ns() >= next) {
+			meta_tick(s);
+			background_pilot(s);
+			next = clock_mono_ns() + TICK_NS;
+		}
+		mutex_lock(&s->bg_lock);
+		s->bg_pending |= pending && drive_queue_inflight(s->queue) && !__atomic_load_n(&s->has_loop, __ATOMIC_SEQ_CST);
+	}
+	mutex_unlock(&s->bg_lock);
+	return NULL;
+}
+
+static bool checkpoint_due(struct meta_set *s)
+{
+	uint64_t first = __atomic_load_n(&s->memtable_first_ns, __ATOMIC_RELAXED);
+
+	if (!meta_writable(s) || s->hold_checkpoint)
+		return false;
+	mutex_lock(&s->writer);
+	bool due = s->full || s->journal.nused > s->journal.max_files / 2 ||
+		   memtable_bytes(publish_active(&s->pub)) > s->p.memtable_bytes ||
+		   (first && clock_mono_ns() - first > s->p.checkpoint_idle_ns);
+	writer_unlock(s);
+	return due;
+}
+
+static void *checkpoint_main(void *arg)
+{
+	struct meta_set *s = arg;
+
+	mutex_lock(&s->bg_lock);
+	while (!s->stop) {
+		(void)cond_wait_until(&s->ckpt_cond, &s->bg_lock, clock_mono_ns() + TICK_NS);
+		if (s->stop)
+			break;
+		mutex_unlock(&s->bg_lock);
+		if (checkpoint_due(s)) {
+			int rc = meta_checkpoint(s);
+			if (rc < 0)
+				log_warn("meta", "checkpoint failed, it is tried again: %s", err_text(rc));
+			if (rc < 0)
+				clock_sleep_ns(TICK_NS);
+		}
+		mutex_lock(&s->bg_lock);
+	}
+	mutex_unlock(&s->bg_lock);
+	return NULL;
+}
+
+static int threads_start(struct meta_set *s)
+{
+	if (s->p.no_background)
+		return 0;
+	int rc = thread_start(&s->journal_thread, "qn-journal", journal_main, s);
+	if (rc < 0)
+		return rc;
+	s->has_threads = true;
+	rc = thread_start(&s->checkpoint_thread, "qn-checkpoint", checkpoint_main, s);
+	s->has_checkpoint_thread = rc == 0;
+	return rc;
+}
+
+static void threads_stop(struct meta_set *s)
+{
+	mutex_lock(&s->bg_lock);
+	s->stop = true;
+	cond_broadcast(&s->bg_cond);
+	cond_broadcast(&s->ckpt_cond);
+	mutex_unlock(&s->bg_lock);
+	if (s->has_checkpoint_thread)
+		thread_join(s->checkpoint_thread);
+	if (s->has_threads)
+		thread_join(s->journal_thread);
+	s->has_threads = s->has_checkpoint_thread = false;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------------------------ */
+static void defaults(struct meta_params *p)
+{
+	p->log2_journal_file = p->log2_journal_file ? p->log2_journal_file : 26;
+	p->inline_max = p->inline_max ? MIN(p->inline_max, LARGE_INLINE_MAX) : 32768;
+	p->memtable_bytes = p->memtable_bytes ? p->memtable_bytes : 512u << 20;
+	p->ordered_window_ns = p->ordered_window_ns ? p->ordered_window_ns : 5 * NS_PER_S;
+	p->drive_timeout_ns = p->drive_timeout_ns ? p->drive_timeout_ns : 5 * NS_PER_S;
+	p->checkpoint_idle_ns = p->checkpoint_idle_ns ? p->checkpoint_idle_ns : 60 * NS_PER_S;
+	p->index_map_bytes = p->index_map_bytes ? p->index_map_bytes : 1ull << 40;
+}
+
+static struct meta_set *set_alloc(const struct meta_params *p)
+{
+	struct meta_set *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return NULL;
+	s->p = *p;
+	defaults(&s->p);
+	s->epfd = s->kick_fd = -1;
+	mutex_init(&s->writer, LOCK_WRITER);
+	mutex_init(&s->queue_lock, LOCK_SEQUENCER);
+	mutex_init(&s->answer_lock, LOCK_QUEUE);
+	mutex_init(&s->bg_lock, LOCK_QUEUE);
+	mutex_init(&s->checkpoint_lock, LOCK_CHECKPOINT);
+	cond_init(&s->bg_cond);
+	cond_init(&s->ckpt_cond);
+	struct list *lists[] = {&s->idle_wrecs, &s->unapplied, &s->barriers, &s->wait_durable, &s->q_control, &s->q_ordered,
+				&s->q_durable, &s->answers, &s->due, &s->waiters, &s->blocked};
+	for (unsigned i = 0; i < ARRAY_SIZE(lists); i++)
+		list_init(lists[i]);
+	hash_init(&s->segments);
+	group_init(&s->group, s);
+	return s;
+}
+
+static unsigned journal_files(const struct meta_set *s)
+{
+	uint64_t least = UINT64_MAX;
+	struct drive_space space;
+
+	if (s->p.journal_files)
+		return MAX(s->p.journal_files, (unsigned)JOURNAL_MIN_FILES);
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->slot[i].d && drive_space(s->slot[i].d, &space) == 0)
+			least = MIN(least, space.total_bytes / 32 >> s->p.log2_journal_file);
+	return (unsigned)MAX(MIN(least, (uint64_t)16), (uint64_t)JOURNAL_MIN_FILES);
+}
+
+static int erasure_open(struct meta_set *s)
+{
+	struct erasure_params ep = {
+		.n = s->n,
+		.k = s->k,
+		.m = s->m,
+		.pool = s->p.pool,
+		.set = s->p.set,
+		.segment_size = s->p.segment_size,
+		.drive_timeout_ns = s->p.drive_timeout_ns,
+		.new_id = set_new_id,
+		.epoch = set_epoch,
+		.arg = s,
+	};
+
+	for (unsigned i = 0; i < s->n; i++)
+		ep.drives[i] = s->slot[i].d;
+	s->erasure = erasure_set_new(&ep);
+	if (!s->erasure)
+		return -ENOMEM;
+	erasure_on_slot_error(s->erasure, isr_slot_error, s);
+	erasure_on_sealed(s->erasure, set_sealed, s);
+	return 0;
+}
+
+/* Layers below report what is not of this set's parameters when they read the superblocks (recovery). */
+static int set_start(struct meta_set *s, struct op_ctx *ctx)
+{
+	int rc = drives_find(s, ctx);
+
+	if (rc < 0)
+		return rc;
+	s->queue = drive_queue_new(QUEUE_DEPTH, s->p.queue_threads);
+	if (!s->queue)
+		return -ENOMEM;
+	rc = events_open(s);
+	if (rc == 0)
+		rc = supers_find(s, ctx);
+	if (rc == 0)
+		rc = erasure_open(s);
+	if (rc < 0)
+		return rc;
+	journal_init(&s->journal, s->n, s->p.log2_journal_file, journal_files(s));
+	s->has_journal = true;
+	rc = recovery_run(s, ctx);
+	if (rc == 0)
+		rc = threads_start(s);
+	return rc;
+}
+
+static bool free_segment(struct hash_node *n, void *arg)
+{
+	hash_remove(arg, n);
+	free(CONTAINER_OF(n, struct segment_known, node));
+	return false;
+}
+
+static void set_free(struct meta_set *s)
+{
+	struct list *n;
+
+	s->queue = drive_queue_free(s->queue);
+	erasure_set_free(s->erasure);
+	while ((n = list_pop(&s->idle_wrecs)) != NULL)
+		wrec_free(LIST_ENTRY(n, struct wrec, node));
+	if (s->has_journal)
+		journal_done(&s->journal);
+	if (s->has_publish)
+		publish_done(&s->pub);
+	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++)
+		if (s->slot[i].index)
+			index_close(s->slot[i].index);
+	hash_each(&s->segments, free_segment, &s->segments);
+	hash_done(&s->segments);
+	group_done(&s->group);
+	buf_free(&s->body);
+	fd_closep(&s->epfd);
+	fd_closep(&s->kick_fd);
+	cond_destroy(&s->bg_cond);
+	cond_destroy(&s->ckpt_cond);
+	struct mutex *locks[] = {&s->writer, &s->queue_lock, &s->answer_lock, &s->bg_lock, &s->checkpoint_lock};
+	for (unsigned i = 0; i < ARRAY_SIZE(locks); i++)
+		mutex_destroy(locks[i]);
+	free(s);
+}
+
+int meta_set_open(const struct meta_params *p, struct op_ctx *ctx, struct meta_set **ret)
+{
+	struct meta_set *s = set_alloc(p);
+
+	if (!s)
+		return -ENOMEM;
+	int rc = set_start(s, ctx);
+	if (rc < 0) {
+		threads_stop(s);
+		set_free(s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+/* ---- Closing ------------------------------------------------------------------------------------------------------ */
+/* What is on its way is answered as of unknown outcome: the process that would have known is gone. */
+static void abandon(struct meta_set *s)
+{
+	mutex_lock(&s->writer);
+	__atomic_store_n(&s->killed, true, __ATOMIC_RELEASE);
+	isr_abandon(s);
+	queue_abandon(s);
+	mutex_unlock(&s->writer);
+	while (drive_queue_inflight(s->queue))
+		drive_queue_reap(s->queue, NS_PER_S);
+	answers_run(s);
+}
+
+struct meta_set *meta_set_kill(struct meta_set *s)
+{
+	if (!s)
+		return NULL;
+	__atomic_store_n(&s->killed, true, __ATOMIC_RELEASE);
+	threads_stop(s);
+	abandon(s);
+	set_free(s);
+	return NULL;
+}
+
+struct meta_set *meta_set_close(struct meta_set *s)
+{
+	if (!s)
+		return NULL;
+	threads_stop(s);
+	if (meta_writable(s)) {
+		int rc = meta_sync(s);
+		if (rc == 0 && !s->hold_checkpoint)
+			rc = meta_checkpoint(s);
+		if (rc < 0)
+			log_warn("meta", "no clean stop: %s; the next start reads the journal", err_text(rc));
+	}
+	abandon(s);
+	set_free(s);
+	return NULL;
+}
+
+/* ---- Views and numbers -------------------------------------------------------------------------------------------- */
+int meta_view_open(struct meta_set *s, struct meta_view **ret)
+{
+	return view_open(&s->pub, ret);
+}
+
+/* Until recount.c is there. */
+__attribute__((weak)) int recount_view(struct meta_view *v, struct buf *ret)
+{
+	return 0;
+}
+
+int meta_recount(struct meta_set *s, struct buf *ret)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	int rc = meta_view_open(s, &v);
+
+	return rc < 0 ? rc : recount_view(v, ret);
+}
+
+const uint8_t *meta_deployment_id(const struct meta_set *s)
+{
+	return s->deployment;
+}
+
+struct erasure_set *meta_erasure(struct meta_set *s)
+{
+	return s->erasure;
+}
+
+uint32_t meta_inline_max(const struct meta_set *s)
+{
+	return s->p.inline_max;
+}
+
+uint64_t meta_durable_seq(const struct meta_set *s)
+{
+	return __atomic_load_n(&s->durable_seq, __ATOMIC_SEQ_CST);
+}
+
+uint64_t meta_applied_seq(const struct meta_set *s)
+{
+	return publish_applied_seq(&s->pub);
+}
+
+bool meta_writable(const struct meta_set *s)
+{
+	return __atomic_load_n(&s->writable, __ATOMIC_SEQ_CST);
+}
+
+struct drive *meta_drive_of(struct meta_set *s, unsigned slot)
+{
+	return slot < s->n ? s->slot[slot].d : NULL;
+}
+
+void meta_stats(struct meta_set *s, struct meta_stats *ret)
+{
+	const struct meta_stats *st = &s->st;
+	const uint64_t *from[] = {&st->records, &st->batches, &st->rejected, &st->flush_rounds, &st->journal_bytes,
+				  &st->checkpoints, &st->destaged_blobs, &st->destaged_bytes, &st->checkpoint_rows,
+				  &st->degraded_reads, &st->unavailable_blobs};
+	uint64_t *to[] = {&ret->records, &ret->batches, &ret->rejected, &ret->flush_rounds, &ret->journal_bytes,
+			  &ret->checkpoints, &ret->destaged_blobs, &ret->destaged_bytes, &ret->checkpoint_rows,
+			  &ret->degraded_reads, &ret->unavailable_blobs};
+
+	memset(ret, 0, sizeof *ret);
+	for (unsigned i = 0; i < ARRAY_SIZE(to); i++)
+		*to[i] = __atomic_load_n(from[i], __ATOMIC_RELAXED);
+	ret->n = s->n;
+	ret->k = s->k;
+	ret->m = s->m;
+	ret->w = s->w;
+	ret->writable = meta_writable(s);
+	ret->has_loop = __atomic_load_n(&s->has_loop, __ATOMIC_RELAXED);
+	ret->epoch = set_epoch(s);
+	ret->applied_seq = meta_applied_seq(s);
+	ret->durable_seq = meta_durable_seq(s);
+	ret->checkpoint_seq = __atomic_load_n(&s->checkpoint_seq, __ATOMIC_RELAXED);
+	mutex_lock(&s->writer);
+	struct memtable *frozen = publish_frozen(&s->pub);
+	ret->isr = s->isr;
+	ret->memtable_bytes = memtable_bytes(publish_active(&s->pub));
+	ret->memtable_rows = memtable_rows(publish_active(&s->pub));
+	ret->frozen_bytes = frozen ? memtable_bytes(frozen) : 0;
+	ret->journal_files = s->journal.max_files;
+	ret->journal_free = journal_room(&s->journal);
+	ret->missing_ranges = s->missing_ranges;
+	writer_unlock(s);
+}

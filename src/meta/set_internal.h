@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of a set share.
+ *
+ *   set.c         opening, closing, the background threads, stats
+ *   format.c      blank drives become a set; drives find their slots
+ *   recovery*.c   R0 to R9
+ *   batch.c       building a batch
+ *   sequencer.c   ordering: read sets, deltas, stamps; a group becomes a record's body
+ *   writer.c      the leader's state machine; record_io.c: records and flush rounds on drives
+ *   answer.c      done calls, waiters of the watermark, blocking callers
+ *   isr.c         drives that leave; the set below W
+ *   checkpoint.c, destage.c, payload.c
+ *
+ * Who guards what: (W) the writer lock, held by the leader; (Q) queue_lock; (A) answer_lock; (C) checkpoint_lock;
+ * (atomic); nothing: constant after open.
+ */
+#ifndef QUOIN_META_SET_INTERNAL_H
+#define QUOIN_META_SET_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "drive/identity.h"
+#include "meta/envelope.h"
+#include "meta/index.h"
+#include "meta/journal.h"
+#include "meta/memtable.h"
+#include "meta/meta.h"
+#include "meta/record.h"
+#include "meta/view_internal.h"
+
+#define GROUP_BYTES (4u << 20)
+#define LARGE_INLINE_MAX 65536u   /* a blob above this is never inline */
+
+/* ---- Batches ------------------------------------------------------------------------------------------------------ */
+struct vec {                      /* of anything: a growing array */
+	void *p;
+	unsigned n, cap;
+};
+void *vec_push(struct vec *v, size_t size); /* zeroed; NULL: no memory */
+void vec_free(struct vec *v);
+#define VEC_AT(v, type, i) (&((type *)(v)->p)[i])
+
+struct batch_expect { uint64_t seq; uint32_t key_off; uint16_t klen; uint8_t table; bool present; };
+struct batch_seen { uint64_t id, seq; uint32_t off, len; uint8_t table; bool present; };
+struct batch_dir { uint64_t dir; int live, children, locked, uploads; };
+struct batch_usage { uint64_t bucket; struct row_usage delta; };
+struct batch_ref { uint64_t blob; int delta; };
+struct batch_inline { uint64_t blob; uint32_t chunk, off, len, refs; uint32_t crc[LARGE_INLINE_MAX / 4096]; };
+struct batch_segment { struct segment_info info; int64_t live; uint32_t end_4k; }; /* named, or its state changes */
+
+/* Inline payload of a batch: the bytes that go into the memtable. The block tells where they lie in the record. */
+struct payload {
+	uint64_t inline_off;
+	size_t len;
+	uint8_t pad[48];
+	uint8_t data[];           /* 64-byte aligned */
+};
+struct payload *payload_new(size_t len);
+void payload_release(void *data); /* of memtable_payload_add */
+static inline struct payload *payload_of(const void *data)
+{
+	return CONTAINER_OF(data, struct payload, data);
+}
+
+enum batch_kind {                 /* what record it becomes */
+	BATCH_GROUP = 0,
+	BATCH_BARRIER,            /* none: answered as durable when all before it is */
+	BATCH_PAD, BATCH_CKPT,    /* of their own; durable */
+	BATCH_ISR, BATCH_EPOCH    /* the batch inside */
+};
+
+struct meta_batch {
+	struct list node;
+	struct meta_set *set;
+	enum batch_kind kind;
+	uint8_t promise, origin;
+	bool internal;            /* freed by its answer when it has no done */
+	bool has_view, deletes, puts;
+	int err;                  /* sticky */
+	uint64_t view_seq;
+	struct buf ops;           /* as in the record, envelopes not sealed; the sequencer appends what it emits */
+	unsigned nops;
+	struct buf bytes;         /* keys of expects, bodies of seen rows */
+	struct vec expects, seen, dirs, usages, refs, inlines, segments, stamps; /* stamps: uint32_t places in ops */
+	struct vec blobs;         /* struct erasure_blob: their stripes are listed */
+	struct vec chunks;        /* struct payload *: several only until the sequencer joins them */
+	struct record_ckpt ckpt;
+	/* Filled by the sequencer: */
+	uint64_t seq, time, inline_off;
+	bool missing;             /* has missing rows */
+	bool unflushed;           /* lists stripes whose cells are not flushed everywhere */
+	/* The caller's. */
+	meta_done_fn done;
+	void *arg, *user;
+	int rc;
+};
+size_t batch_payload_len(const struct meta_batch *b);
+size_t batch_estimate(const struct meta_batch *b); /* body bytes, at least */
+struct payload *batch_payload_join(struct meta_batch *b); /* one block, 8-byte aligned blobs; NULL: none or no memory */
+void batch_op(struct meta_batch *b, unsigned table, struct str key, bool del, struct str body);
+/* end_4k: where the cells that the batch names end, 0: none. */
+void batch_segment(struct meta_batch *b, const struct segment_info *info, int64_t live, uint32_t end_4k);
+void batch_take_blob(struct meta_batch *b, struct erasure_blob *eb); /* lists its stripes; takes over *eb */
+void batch_missing(struct meta_batch *b, unsigned slot, uint64_t segment, uint32_t from_4k, uint8_t reason);
+void batch_seal(struct meta_batch *b);                     /* stamps and seals every row; seq and time are set */
+void batch_encode(struct meta_set *s, struct buf *body, const struct meta_batch *b);
+
+/* ---- The sequencer (W) -------------------------------------------------------------------------------------------- */
+struct segment_known {
+	struct hash_node node;
+	struct segment_info info;
+	bool known;               /* has a row */
+	struct meta_batch *carrier; /* the batch of this group that puts its row */
+};
+struct row_state;
+struct group {
+	struct meta_set *s;
+	struct list accepted;     /* struct meta_batch */
+	unsigned n;
+	uint64_t first_seq;
+	size_t body, payload;     /* estimates so far, padded payload so far */
+	struct arena arena;
+	struct row_state **table; /* open addressing over rows touched in this group */
+	size_t mask, count;
+	struct vec undo;          /* of the batch being added */
+	struct vec touched;       /* struct segment_known * */
+};
+void group_init(struct group *g, struct meta_set *s);
+void group_done(struct group *g);
+void group_begin(struct group *g, uint64_t first_seq);
+/* Orders b behind those before, or -QE_CONFLICT, ...: then nothing has changed. */
+int group_add(struct group *g, struct meta_batch *b) WARN_UNUSED;
+/* What the set knows of a segment; known: from its row. (W) */
+struct segment_known *segment_note(struct meta_set *s, const struct segment_info *info, bool known);
+/* All rows are sealed; appends the batches (not the crcs of payload cells). */
+void group_finish(struct group *g, struct buf *body);
+
+/* ---- Writing (W) -------------------------------------------------------------------------------------------------- */
+struct slot_io {
+	struct drive_io io;
+	void *owner;              /* struct wrec or struct round */
+	unsigned slot;
+	struct erasure_flush ef;  /* round: of a segment; file NULL: of a log */
+	struct list node;
+};
+struct wrec {                     /* a record on its way */
+	struct list node;
+	struct record_head head;
+	struct list batches;
+	uint64_t last_seq;
+	bool control;             /* may use the reserve */
+	struct meta_set *s;
+	struct log_file *log;
+	uint32_t off;             /* of the write, the file's header included */
+	bool dsync;               /* flushed when it has returned */
+	uint32_t waiting;         /* slots that have not returned */
+	unsigned inflight;
+	bool detached;            /* freed when nothing is in flight */
+	uint8_t *buf[SUPER_MAX_SLOTS];
+	size_t cap[SUPER_MAX_SLOTS];
+	size_t len;               /* bytes of each write */
+	struct slot_io io[SUPER_MAX_SLOTS];
+};
+struct round {                    /* one fdatasync of everything unflushed, on all `in` drives */
+	uint64_t seq;             /* all up to here is covered */
+	uint64_t begun_ns;
+	uint32_t waiting;         /* slots with a sync that has not returned */
+	unsigned pending[SUPER_MAX_SLOTS];
+	unsigned inflight;
+	bool detached;
+	bool partial;             /* more segment files wait than one round takes */
+	struct list ios;          /* struct slot_io */
+	struct meta_set *s;
+};
+
+struct set_slot {
+	struct meta_set *set;
+	struct drive *d;          /* NULL: absent or refused */
+	struct identity id;
+	struct super super;       /* (C) as on the drive */
+	bool has_super;
+	bool counts;              /* R1 */
+	bool io_lost;             /* recovery: a promise or a settle failed */
+	struct index *index;      /* NULL: none */
+};
+
+struct waiting_thread;
+
+struct meta_set {
+	struct meta_params p;
+	unsigned n, k, m, w, r, ncell;
+	uint8_t deployment[16], boot[16];
+	struct set_slot slot[SUPER_MAX_SLOTS];
+	struct erasure_set *erasure;
+	struct drive_queue *queue;
+	struct publish pub;
+
+	struct mutex writer;      /* LOCK_WRITER */
+	struct journal journal;   /* (W) */
+	struct isr_body isr;      /* (W) newest built */
+	uint32_t in_mask;         /* (W) of it */
+	uint32_t fail_mask;       /* (W) `in` slots that failed and are to be removed */
+	uint64_t isr_pending;     /* (W) Q2: sequence of an ISR or EPOCH record not flushed on all its members; 0: none */
+	uint64_t isr_epoch, isr_seq; /* (W) of the newest durable ISR body */
+	struct isr_body isr_durable; /* (W) */
+	uint64_t epoch;           /* atomic */
+	uint64_t next_seq;        /* (W) */
+	uint32_t head_crc;        /* (W) of the last record built */
+	uint64_t last_wall_ns;    /* (W) commit times ascend */
+	struct super_epoch history[SUPER_MAX_EPOCHS]; /* (W) newest first */
+	unsigned nhistory;
+	bool last_is_pad;         /* (W) */
+	uint64_t last_record_ns;  /* (W) mono; of the last record that was no PAD */
+	uint64_t dirty_since_ns;  /* (W) mono; oldest record that no flush covers; 0: none */
+	bool cells_dirty;         /* (W) named cells are not flushed */
+	bool flush_wanted;        /* (W) */
+	struct list unapplied;    /* (W) struct wrec: built, in order */
+	struct list barriers;     /* (W) batches that wait for what is built */
+	bool full;                /* (W) something waits for room in the journal */
+	bool again;               /* atomic: somebody found the writer taken */
+	uint32_t index_bad;       /* atomic: slots whose index copy is not good any more */
+	struct round *round;      /* (W) */
+	struct list idle_wrecs;   /* (W) */
+	struct buf body;          /* (W) */
+	struct group group;       /* (W) */
+	struct hash segments;     /* (W) struct segment_known */
+	struct list wait_durable; /* (W) batches applied, in order */
+	uint64_t full_since_ns;   /* (W) the journal has no room: since when */
+
+	struct mutex queue_lock;  /* LOCK_SEQUENCER */
+	struct list q_control, q_ordered, q_durable; /* (Q) */
+	size_t q_bytes;           /* (Q) of q_durable, about */
+
+	uint64_t durable_seq;     /* atomic; written by (W) */
+	uint32_t slot_errors;     /* atomic: slots that somebody reported */
+	bool writable;            /* atomic */
+	bool killed;              /* atomic */
+	bool has_loop;            /* atomic */
+	uint64_t id_next;         /* atomic: counter of ids in this epoch */
+	uint64_t flush_upto;      /* atomic: the highest sequence waited for */
+
+	struct mutex answer_lock; /* LOCK_QUEUE */
+	struct list answers;      /* (A) batches with rc */
+	struct list due;          /* (A) struct meta_waiter with rc */
+	struct list waiters;      /* (A) struct meta_waiter */
+	bool answering;           /* (A) */
+	struct list blocked;      /* (A) struct waiting_thread */
+	bool pilot;               /* (A) a blocked thread waits for the queue's fd */
+	int epfd, kick_fd;
+	bool kicked;              /* atomic: kick_fd was written */
+
+	struct mutex checkpoint_lock; /* LOCK_CHECKPOINT */
+	uint64_t checkpoint_seq;  /* atomic */
+	struct super_start start; /* (C) the journal's */
+	bool hold_checkpoint;     /* unavailable payload in the journal */
+	uint64_t memtable_first_ns; /* atomic: first row since the freeze, mono */
+	struct super_start frozen_start; /* (C) */
+	uint64_t frozen_seq;      /* (C) 0: nothing frozen */
+
+	pthread_t journal_thread, checkpoint_thread;
+	bool has_threads, has_checkpoint_thread, has_journal, has_publish;
+	unsigned missing_ranges;  /* (W) open `missing` rows */
+	bool stop;                /* (B) */
+	bool bg_pending, ckpt_wanted; /* (B) */
+	struct mutex bg_lock;     /* LOCK_QUEUE */
+	struct cond bg_cond, ckpt_cond;
+	struct meta_stats st;     /* atomic counters */
+};
+
+#define STAT_ADD(s, field, v) __atomic_fetch_add(&(s)->st.field, (v), __ATOMIC_RELAXED)
+
+/* writer.c */
+void writer_step(struct meta_set *s);   /* (W) all that can be done without waiting */
+void writer_lead(struct meta_set *s);   /* takes the lock when it is free; answers are given by answers_run */
+void writer_unlock(struct meta_set *s); /* for who took it otherwise: leads when somebody came meanwhile */
+void apply_ops(struct meta_set *s, struct str ops, uint64_t seq, bool missing);
+
+/* record_io.c (W) */
+struct wrec *wrec_get(struct meta_set *s);
+void wrec_put(struct meta_set *s, struct wrec *r);
+void wrec_free(struct wrec *r);
+/* Room for a record of len bytes, rolling when needed. 0, -QE_FULL. */
+int record_place(struct meta_set *s, uint32_t len, bool control) WARN_UNUSED;
+/* Builds the buffers from s->body (and the batches' payload) at the journal's end: the record exists from here on. */
+int record_build(struct meta_set *s, struct wrec *r, enum record_type type, uint32_t nbatch, size_t payload) WARN_UNUSED;
+void record_write_sync(struct meta_set *s, struct wrec *r);  /* plain writes; failed slots go to fail_mask */
+void record_submit(struct meta_set *s, struct wrec *r);      /* RWF_DSYNC */
+bool round_begin(struct meta_set *s);
+void round_release(struct meta_set *s);
+bool journal_dirty(const struct meta_set *s);
+/* Slots with I/O submitted before that has not returned. */
+uint32_t slots_overdue(const struct meta_set *s, uint64_t before_ns);
+
+/* answer.c */
+int events_open(struct meta_set *s) WARN_UNUSED;
+void answer_batch(struct meta_set *s, struct meta_batch *b, int rc); /* done runs later, without locks */
+void answer_waiters(struct meta_set *s, uint64_t durable, int rc);   /* rc < 0: all of them */
+void answers_run(struct meta_set *s);
+void set_kick(struct meta_set *s);       /* somebody must lead: loop, blocked thread or background thread */
+bool background_pilot(struct meta_set *s);
+
+/* isr.c (W) */
+uint32_t slots_in(const struct isr_body *isr);
+bool isr_remove_failed(struct meta_set *s);
+void isr_strike_index(struct meta_set *s, uint32_t slots);
+void isr_below_w(struct meta_set *s, const char *why);
+void isr_abandon(struct meta_set *s);    /* everything that waits is answered with -QE_UNKNOWN_OUTCOME */
+void isr_slot_error(void *arg, unsigned slot, int rc);
+
+/* format.c */
+/* Fills slots from the drives given, formatting blank ones. */
+int drives_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
+
+/* recovery.c */
+int supers_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED; /* reads them, takes over what they tell */
+int recovery_run(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
+/* Writes the superblock of each slot of the mask from the set's state; the slots that failed. */
+uint32_t supers_write(struct meta_set *s, uint32_t mask);
+
+/* checkpoint.c, destage.c */
+int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;
+int destage_run(struct meta_set *s) WARN_UNUSED;
+
+/* set.c */
+void set_sealed(void *arg, const struct segment_info *info);
+uint64_t set_new_id(void *arg);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the tests of a whole set share: directories, drives (lying or not), opening in any combination, small batches.
+ */
+#ifndef QUOIN_TESTS_UNIT_META_SET_FIXTURE_H
+#define QUOIN_TESTS_UNIT_META_SET_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdbool.h>
+
+#include "drive/drive_faulty.h"
+#include "meta/meta.h"
+
+struct fixture {
+	char root[64];
+	unsigned n, m;
+	struct fault_bench *bench; /* NULL: plain directories */
+	struct drive *drive[SUPER_MAX_SLOTS];
+	struct meta_set *s;
+	struct meta_params p;      /* as the next open gets it */
+	char detail[160];          /* of the last open */
+};
+
+/* Parameters for tests: small files, no threads. */
+void fixture_start(struct fixture *f, unsigned n, unsigned m, bool faulty);
+/* Opens the set with the drives of the mask (by number of the directory). */
+int fixture_open(struct fixture *f, uint32_t mask);
+void fixture_close(struct fixture *f);                    /* set and drives */
+void fixture_kill(struct fixture *f);                     /* kill -9 */
+void fixture_close_drives(struct fixture *f);
+void fixture_end(struct fixture *f);                      /* removes the directories */
+void fixture_reopen(struct fixture *f, uint32_t mask);    /* must succeed */
+#define ALL(f) ((1u << (f)->n) - 1)
+
+/* One row in a table of the test's own (DOC): key number, value number. */
+struct meta_batch *put_batch(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t value);
+int put(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t value);
+/* 0: absent. */
+uint64_t get(struct fixture *f, uint64_t key);
+/* What an S3 answer would do: -QE_UNKNOWN_OUTCOME when it cannot be vouched for. */
+int get_durable(struct fixture *f, uint64_t key, uint64_t *ret);
+/* A row and an inline blob of len bytes of the pattern of seed; the row's value is the blob id. */
+int put_blob(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len);
+/* The same with a large blob. */
+int put_large(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len);
+/* 1: the pattern is there; 0: no such key; < 0 error; 2: other bytes. */
+int check_blob(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len);
+int drop_blob(struct fixture *f, uint64_t key);
+void pattern(uint64_t seed, uint8_t *p, size_t len);
+uint64_t rnd64(uint64_t *state);
+
+#endif
