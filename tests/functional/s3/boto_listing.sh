@@ -83,8 +83,18 @@ def v1(prefix, delimiter, after, page):
 
 cases = list(itertools.product(("", "a", "a/", "a/b", "b/", "nothing", "deep/deep/", "z/", "ä"), ("", "/"), ("", "a/b", "a/b/", "m", "~"), (1000, 7)))
 cases += [("", "b", "", 1000), ("", "-.", "", 3), ("a", "b/", "", 5), ("", "/", "", 1), ("a", "a", "", 2)]
+
+
+def inside(prefix, delimiter, after):
+    """A marker inside of a common prefix: servers differ in whether the prefix is shown (again)."""
+    at = after.find(delimiter, len(prefix)) if delimiter and after.startswith(prefix) else -1
+    return at >= 0 and at + len(delimiter) < len(after)
+
+
 for case in cases:
     prefix, delimiter, after, page = case
+    if inside(*case[:3]):
+        continue
     if page == 7 and prefix == "" and delimiter == "" and after:
         continue
     want = model(prefix, delimiter, after)
@@ -93,7 +103,7 @@ for case in cases:
 for _ in range(60):
     k = rnd.choice(keys)
     case = (k[:rnd.randint(0, len(k))], rnd.choice(["", "/", "/", "-", "b"]), rnd.choice(["", rnd.choice(keys)]), rnd.choice([3, 50, 1000]))
-    if len(model(*case[:3])) < 400 or case[3] > 10:
+    if not inside(*case[:3]) and (len(model(*case[:3])) < 400 or case[3] > 10):
         eq(v2(*case), model(*case[:3]), f"v2 {case}")
 
 # Forms
