@@ -28,7 +28,7 @@ before=$(sums)
 
 # refused REGEX DRIVE...: it ends with a reason, or serves without that drive; either way nothing of the drive is written
 refused() {
-	local regex=$1 rc=0 done_
+	local regex=$1 rc=0
 	shift
 	: >"$QUOIN_LOG"
 	QUOIN_ARGS=(--address "127.0.0.1:$QUOIN_PORT" "$@")
@@ -50,7 +50,6 @@ o=$TEST_DIR/other d=$TEST_DIR
 
 # when a foreign drive takes one place, then it stays as it is
 refused 'another deployment|foreign' "$d/drive1" "$d/drive2" "$o/drive3" "$d/drive4"
-assert_eq "$(cd "$o" && md5sum drive3/identity drive3/super)" "$(cd "$o" && md5sum drive3/identity drive3/super)"
 assert_eq "$(sums | grep ' other/')" "$(grep ' other/' <<<"$before")" "the foreign drives"
 
 # when two are swapped, one is given twice, or all are foreign to each other
