@@ -17,6 +17,8 @@ struct body_pool {
 	uint32_t size;
 	struct mutex lock;   /* LOCK_QUEUE */
 	struct list waiting; /* of struct body_wait */
+	unsigned out;        /* buffers that are not back */
+	struct cond back;
 };
 
 struct body_pool *body_pool_new(struct meta_set *set, uint64_t bytes)
@@ -28,6 +30,7 @@ struct body_pool *body_pool_new(struct meta_set *set, uint64_t bytes)
 	p->size = erasure_stripe_bytes(meta_erasure(set), SEGMENT_LARGE);
 	mutex_init(&p->lock, LOCK_QUEUE);
 	list_init(&p->waiting);
+	cond_init(&p->back);
 	p->pool = pool_new(p->size, BUFFERS_KEPT, MAX((size_t)(bytes / p->size), (size_t)BUFFERS_MIN));
 	return p->pool ? p : body_pool_free(p);
 }
@@ -36,7 +39,13 @@ struct body_pool *body_pool_free(struct body_pool *p)
 {
 	if (!p)
 		return NULL;
+	/* The writes of a body that was given up may still be on their way. */
+	mutex_lock(&p->lock);
 	ASSERT(list_empty(&p->waiting));
+	while (p->out > 0)
+		cond_wait(&p->back, &p->lock);
+	mutex_unlock(&p->lock);
+	cond_destroy(&p->back);
 	pool_free(p->pool);
 	mutex_destroy(&p->lock);
 	free(p);
@@ -55,7 +64,9 @@ void *body_get(struct body_pool *p, struct body_wait *w)
 
 	/* No line before the pool: who is woken asks again, and would find himself behind the others. */
 	buf = pool_get(p->pool);
-	if (!buf && !w->queued) {
+	if (buf)
+		p->out++;
+	else if (!w->queued) {
 		w->queued = true;
 		list_add_tail(&p->waiting, &w->node);
 	}
@@ -71,6 +82,8 @@ void body_put(struct body_pool *p, void *buf)
 		return;
 	mutex_lock(&p->lock);
 	pool_put(p->pool, buf);
+	if (--p->out == 0)
+		cond_signal(&p->back);
 	l = list_pop(&p->waiting);
 	if (l) {
 		w = LIST_ENTRY(l, struct body_wait, node);

@@ -55,6 +55,7 @@ struct large {
 
 static void job_run(struct work *w);
 static void pool_ready(struct body_wait *w);
+static void large_destroy(struct large *l);
 
 struct large *large_new(struct object_store *s, uint64_t size, unsigned digests)
 {
@@ -75,7 +76,7 @@ struct large *large_new(struct object_store *s, uint64_t size, unsigned digests)
 		l->buf[i].body = l;
 	l->digest = digest_new();
 	if (!l->digest) {
-		large_free(l);
+		large_destroy(l);
 		return NULL;
 	}
 	digest_init(l->digest, digests);
@@ -84,8 +85,7 @@ struct large *large_new(struct object_store *s, uint64_t size, unsigned digests)
 
 static void large_destroy(struct large *l)
 {
-	if (l->writer)
-		erasure_writer_abort(l->writer);
+	ASSERT(!l->writer);
 	for (unsigned i = 0; i < l->nblobs; i++)
 		erasure_blob_free(&l->blobs[i].eb);
 	free(l->blobs);
@@ -358,7 +358,7 @@ static void job_end(struct large *l)
 static void job_run(struct work *w)
 {
 	struct large *l = CONTAINER_OF(w, struct large, job);
-	bool end = false;
+	bool end = false, aborted = false;
 
 	for (;;) {
 		struct list *n;
@@ -367,8 +367,9 @@ static void job_run(struct work *w)
 		mutex_lock(&l->lock);
 		n = list_pop(&l->queue);
 		if (!n) {
-			end = l->ended && !l->aborted && l->done;
-			l->running = end; /* nothing may start it again */
+			aborted = l->aborted;
+			end = l->ended && !aborted && l->done;
+			l->running = end || aborted; /* then nothing may start it again */
 			mutex_unlock(&l->lock);
 			break;
 		}
@@ -379,16 +380,26 @@ static void job_run(struct work *w)
 	}
 	if (end)
 		job_end(l);
+	if (aborted && l->writer) {
+		erasure_writer_abort(l->writer);
+		l->writer = NULL;
+	}
 	unref(l);
 }
 
 void large_free(struct large *l)
 {
 	struct large_buf *cur;
+	bool start;
 
 	if (!l)
 		return;
 	mutex_lock(&l->lock);
+	/* An open writer is given up by the job: it may have to wait for cells. */
+	start = !l->running;
+	l->running = true;
+	if (start)
+		l->refs++;
 	l->aborted = true;
 	l->resume = NULL;
 	cur = l->cur;
@@ -400,6 +411,8 @@ void large_free(struct large *l)
 		body_put(l->store->bodies, cur->p);
 		cur->p = NULL;
 	}
+	if (start)
+		workq_push(l->store->workers, &l->job);
 	unref(l);
 }
 
