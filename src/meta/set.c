@@ -444,12 +444,6 @@ int meta_view_open(struct meta_set *s, struct meta_view **ret)
 	return view_open(&s->pub, ret);
 }
 
-/* Until recount.c is there. */
-__attribute__((weak)) int recount_view(struct meta_view *v, struct buf *ret)
-{
-	return 0;
-}
-
 int meta_recount(struct meta_set *s, struct buf *ret)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
