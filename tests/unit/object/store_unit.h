@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <ftw.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,7 +194,8 @@ static inline int fix_put_body(struct object_put *p, uint64_t len, uint64_t seed
 }
 
 /* ret_etag (may be NULL): 40 bytes. */
-static inline int fix_put_args(struct fix *f, const struct object_put_args *a, uint64_t len, uint64_t seed, char *ret_etag)
+static inline int fix_put_args(struct fix *f, const struct object_put_args *a, uint64_t len, uint64_t seed,
+                               char *ret_etag)
 {
 	struct object_info info;
 	struct object_put *p;

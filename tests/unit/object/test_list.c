@@ -25,8 +25,8 @@ static unsigned rnd(unsigned n)
 /* Few different components, so that directories, objects and both of one name meet; now and then a very long one. */
 static size_t odd_key(char *p)
 {
-	static const char *const parts[] = {"a",  "b",  "ab", "a!", "a0", ".", "..", "-", "a-b", "",
-	                                    "\xc3\xa9", "z", "\x01", "~", "a b", "%2F"};
+	static const char *const parts[] = {"a",   "b", "ab",       "a!", "a0",   ".", "..",  "-",
+	                                    "a-b", "",  "\xc3\xa9", "z",  "\x01", "~", "a b", "%2F"};
 	unsigned depth = 1 + rnd(4);
 	size_t len = 0;
 

@@ -137,13 +137,12 @@ static void replacing_and_deleting_keep_counters(void **state)
 	assert_int_equal(b.usage.bytes, 40607);
 	fix_check(f);
 	assert_int_equal(object_bucket_delete(f->store, &f->ctx, STR_LIT("bucket"), NULL, NULL), -QE_BUCKET_NOT_EMPTY);
-	assert_int_equal(object_delete(f->store, &f->ctx, STR_LIT("bucket"), STR_LIT("a/b/c"), STR_LIT("null"), &existed,
-	                               NULL, NULL),
-	                 0);
+	assert_int_equal(
+		object_delete(f->store, &f->ctx, STR_LIT("bucket"), STR_LIT("a/b/c"), STR_LIT("null"), &existed, NULL, NULL),
+		0);
 	assert_true(existed);
-	assert_int_equal(object_delete(f->store, &f->ctx, STR_LIT("bucket"), STR_LIT("a/b/c"), STR_LIT(""), &existed, NULL,
-	                               NULL),
-	                 0);
+	assert_int_equal(
+		object_delete(f->store, &f->ctx, STR_LIT("bucket"), STR_LIT("a/b/c"), STR_LIT(""), &existed, NULL, NULL), 0);
 	assert_false(existed);
 	assert_int_equal(fix_delete(f, STR_LIT("a/b")), 0);
 	assert_int_equal(fix_delete(f, STR_LIT("a")), 0);
