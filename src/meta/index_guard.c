@@ -76,9 +76,15 @@ static void unblock(void)
 
 int guard_call(guard_fn fn, void *arg)
 {
+	static _Thread_local bool ready;
 	sigjmp_buf here;
 	int rc;
 
+	/* Threads start with all signals blocked, and a fault whose signal is blocked ends the process. */
+	if (!ready) {
+		unblock();
+		ready = true;
+	}
 	ASSERT(!guard);
 	/* Saving the mask would be a system call each time; only after a fault may it need repair. */
 	if (sigsetjmp(here, 0)) {
