@@ -88,4 +88,32 @@
 	X(QE_DRIVE_LOCKED, 1082, EBUSY, "InternalError", 500, CLIENT, "The drive is in use by another quoin process.")     \
 	X(QE_DRIVE_TIMEOUT, 1083, ETIMEDOUT, "SlowDown", 503, RETRY, "A drive did not answer within drive_timeout.")       \
 	X(QE_EPOCH, 1084, ESTALE, "InternalError", 500, INTERNAL, "The write carries an epoch below the one promised.")    \
-	X(QE_CONFIG, 1090, EINVAL, "InternalError", 500, CLIENT, "The configuration is not valid.")
+	X(QE_CONFIG, 1090, EINVAL, "InternalError", 500, CLIENT, "The configuration is not valid.")                                       \
+	X(QE_NO_SUCH_BUCKET_POLICY, 1100, ENODATA, "NoSuchBucketPolicy", 404, CLIENT, "The bucket policy does not exist.")   \
+	X(QE_NO_SUCH_LIFECYCLE, 1101, ENODATA, "NoSuchLifecycleConfiguration", 404, CLIENT,                               \
+	  "The lifecycle configuration does not exist.")                                                                  \
+	X(QE_NO_SUCH_ENCRYPTION, 1102, ENODATA, "ServerSideEncryptionConfigurationNotFoundError", 404, CLIENT,            \
+	  "The server side encryption configuration was not found.")                                                      \
+	X(QE_NO_SUCH_OBJECT_LOCK, 1103, ENODATA, "ObjectLockConfigurationNotFoundError", 404, CLIENT,                     \
+	  "Object Lock configuration does not exist for this bucket.")                                                    \
+	X(QE_NO_SUCH_REPLICATION, 1104, ENODATA, "ReplicationConfigurationNotFoundError", 404, CLIENT,                    \
+	  "The replication configuration was not found.")                                                                 \
+	X(QE_NO_SUCH_TAG_SET, 1105, ENODATA, "NoSuchTagSet", 404, CLIENT, "The TagSet does not exist.")                   \
+	X(QE_NO_SUCH_CORS, 1106, ENODATA, "NoSuchCORSConfiguration", 404, CLIENT, "The CORS configuration does not exist.") \
+	X(QE_NO_SUCH_WEBSITE, 1107, ENODATA, "NoSuchWebsiteConfiguration", 404, CLIENT,                                   \
+	  "The specified bucket does not have a website configuration.")                                                  \
+	X(QE_NO_SUCH_PUBLIC_ACCESS, 1108, ENODATA, "NoSuchPublicAccessBlockConfiguration", 404, CLIENT,                   \
+	  "The public access block configuration was not found.")                                                         \
+	X(QE_NO_SUCH_OWNERSHIP, 1109, ENODATA, "OwnershipControlsNotFoundError", 404, CLIENT,                             \
+	  "The bucket ownership controls were not found.")                                                                \
+	X(QE_NO_OBJECT_RETENTION, 1110, ENODATA, "NoSuchObjectLockConfiguration", 404, CLIENT,                            \
+	  "The specified object does not have a ObjectLock configuration.")                                               \
+	X(QE_INVALID_LOCATION, 1111, EINVAL, "InvalidLocationConstraint", 400, CLIENT,                                    \
+	  "The specified location-constraint is not valid.")                                                              \
+	X(QE_BODY_TOO_LARGE, 1112, E2BIG, "MaxMessageLengthExceeded", 400, CLIENT, "Your request was too big.")            \
+	X(QE_MALFORMED_ACL, 1113, EINVAL, "MalformedACLError", 400, CLIENT,                                               \
+	  "The XML you provided was not well-formed or did not validate against our published schema.")                   \
+	X(QE_INVALID_VERSION_ID, 1114, EINVAL, "InvalidArgument", 400, CLIENT, "Invalid version id specified.")            \
+	X(QE_INVALID_CHUNK, 1115, EINVAL, "InvalidChunkSizeError", 400, CLIENT, "Only the last chunk may be smaller, and a chunk must be well-formed.") \
+	X(QE_MALFORMED_TRAILER, 1116, EINVAL, "MalformedTrailerError", 400, CLIENT,                                       \
+	  "The request contained trailing data that was not well-formed or did not conform to our published schema.")
