@@ -72,7 +72,8 @@ static int settle_slot(struct recovery *r, unsigned slot)
 		rc = 0;
 	if (rc < 0)
 		return rc;
-	qsort(v->p, v->n, sizeof(struct found_file), by_log);
+	if (v->n)
+		qsort(v->p, v->n, sizeof(struct found_file), by_log);
 	for (unsigned i = 0; i < v->n; i++) {
 		struct found_file *f = VEC_AT(v, struct found_file, i);
 		journal_file_name(f->log, name, sizeof name);
@@ -347,6 +348,21 @@ static bool goes_on_in_next(struct recovery *r, const struct found_record *f)
 }
 
 /* ---- The tree and the history ------------------------------------------------------------------------------------- */
+/* The newest epoch whose EPOCH lies before the start. Several may carry the start's own sequence: then the one that
+ * follows the record before the start, and what is newer, lie behind it. */
+static uint64_t epoch_at(const struct super *p, const struct super_start *st)
+{
+	uint64_t epoch = 0;
+
+	for (unsigned j = p->epochs; j-- > 0;) {
+		const struct super_epoch *e = &p->epoch[j];
+		if (e->first_seq > st->first_seq || (e->first_seq == st->first_seq && e->prev_crc == st->prev_crc))
+			break;
+		epoch = e->epoch;
+	}
+	return epoch;
+}
+
 /* The newest start of a superblock that counts, and the epoch that was in force there. */
 static void find_start(struct recovery *r)
 {
@@ -361,13 +377,8 @@ static void find_start(struct recovery *r)
 			*st = *o;
 	}
 	for (unsigned i = 0; i < s->n; i++)
-		for (unsigned j = 0; (r->counted & 1u << i) && j < s->slot[i].super.epochs; j++) {
-			const struct super_epoch *e = &s->slot[i].super.epoch[j];
-			bool before = e->first_seq < st->first_seq ||
-				      (e->first_seq == st->first_seq && e->prev_crc != st->prev_crc);
-			if (before)
-				r->root_epoch = MAX(r->root_epoch, e->epoch);
-		}
+		if (r->counted & 1u << i)
+			r->root_epoch = MAX(r->root_epoch, epoch_at(&s->slot[i].super, st));
 }
 
 static struct found_record *make_root(struct recovery *r)

@@ -216,7 +216,7 @@ static void nothing(void *arg)
 {
 }
 
-int put_large(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len)
+int put_large(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len)
 {
 	struct erasure_set *e = meta_erasure(f->s);
 	uint32_t stripe = erasure_stripe_bytes(e, SEGMENT_LARGE);
@@ -233,7 +233,7 @@ int put_large(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len)
 		rc = rc ? rc : end;
 	}
 	if (rc == 0) {
-		struct meta_batch *b = meta_batch_new(f->s, META_DURABLE, OP_S3);
+		struct meta_batch *b = meta_batch_new(f->s, promise, OP_S3);
 		uint64_t id = meta_new_id(f->s);
 		meta_batch_blob_large(b, id, &eb, 1);
 		put_row(b, key, id);
@@ -276,4 +276,66 @@ int drop_blob(struct fixture *f, uint64_t key)
 	meta_batch_del(b, TABLE_DOC, &k);
 	meta_view_close(v);
 	return commit(b);
+}
+
+/* ---- Faults ------------------------------------------------------------------------------------------------------- */
+struct keeping {
+	uint32_t journal, segments;
+};
+
+static bool keep(void *arg, unsigned slot, const char *name, uint64_t off, size_t len)
+{
+	const struct keeping *k = arg;
+
+	if (strncmp(name, "journal/", 8) == 0)
+		return k->journal & 1u << slot;
+	return k->segments & 1u << slot;
+}
+
+void lose_power(struct fixture *f, uint32_t journal, uint32_t segments)
+{
+	struct keeping k = {journal, segments};
+
+	fault_bench_power_loss_by(f->bench, ALL(f), keep, &k);
+}
+
+void stop_at_journal(struct fixture *f, enum drive_io_op op, unsigned nth)
+{
+	fault_bench_rule(f->bench, NULL);
+	fault_bench_rule(f->bench, &(struct fault_rule){
+		.kind = FAULT_STOP, .slot = -1, .name = "journal/", .op = (int)op, .nth = nth});
+}
+
+void fail_io(struct fixture *f, unsigned slot, const char *name, enum drive_io_op op, unsigned nth)
+{
+	fault_bench_rule(f->bench, &(struct fault_rule){
+		.kind = FAULT_ERROR, .slot = (int)slot, .name = name, .op = (int)op, .nth = nth, .once = true});
+}
+
+void rot_last_record(struct fixture *f, unsigned slot)
+{
+	char path[128];
+	uint8_t block[4096];
+	off_t last = 0;
+
+	snprintf(path, sizeof path, "%s/d%u/journal/0000000000000001.log", f->root, slot);
+	int fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	for (off_t off = 4096; pread(fd, block, sizeof block, off) == (ssize_t)sizeof block; off += 4096)
+		if (memcmp(block, "QJR1", 4) == 0)
+			last = off;
+	assert_true(last > 0);
+	assert_int_equal(pread(fd, block, sizeof block, last), sizeof block);
+	block[100] ^= 1;
+	assert_int_equal(pwrite(fd, block, sizeof block, last), sizeof block);
+	close(fd);
+}
+
+void make_blank(struct fixture *f, unsigned slot)
+{
+	char path[96];
+
+	snprintf(path, sizeof path, "%s/d%u", f->root, slot);
+	(void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	assert_int_equal(mkdir(path, 0755), 0);
 }

@@ -46,11 +46,20 @@ int get_durable(struct fixture *f, uint64_t key, uint64_t *ret);
 /* A row and an inline blob of len bytes of the pattern of seed; the row's value is the blob id. */
 int put_blob(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len);
 /* The same with a large blob. */
-int put_large(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len);
+int put_large(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len);
 /* 1: the pattern is there; 0: no such key; < 0 error; 2: other bytes. */
 int check_blob(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len);
 int drop_blob(struct fixture *f, uint64_t key);
 void pattern(uint64_t seed, uint8_t *p, size_t len);
 uint64_t rnd64(uint64_t *state);
+
+/* Power loss of all drives: what is unflushed stays on the slots of the masks only. */
+void lose_power(struct fixture *f, uint32_t journal, uint32_t segments);
+/* The process dies at the nth write to a journal (op DRIVE_IO_WRITE) or the nth sync of one, on any drive. */
+void stop_at_journal(struct fixture *f, enum drive_io_op op, unsigned nth);
+void fail_io(struct fixture *f, unsigned slot, const char *name, enum drive_io_op op, unsigned nth);
+/* Damages the body of the last record in the newest log of a drive. */
+void rot_last_record(struct fixture *f, unsigned slot);
+void make_blank(struct fixture *f, unsigned slot);
 
 #endif

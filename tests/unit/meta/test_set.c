@@ -63,7 +63,7 @@ static void blobs_inline_and_large(void **state)
 	fixture_reopen(&f, ALL(&f));
 	for (uint32_t i = 1; i <= 20; i++)
 		assert_int_equal(put_blob(&f, META_DURABLE, i, i, i * 1001), 0);
-	assert_int_equal(put_large(&f, 100, 7, 3000000), 0);
+	assert_int_equal(put_large(&f, META_DURABLE, 100, 7, 3000000), 0);
 	for (int round = 0; round < 4; round++) {
 		for (uint32_t i = 1; i <= 20; i++)
 			assert_int_equal(check_blob(&f, i, i, i * 1001), 1);
