@@ -455,7 +455,7 @@ static int upload_list_run(struct upload_lister *l, struct meta_view *v, struct 
 {
 	const struct object_upload_list_args *a = l->a;
 	struct walk_item it;
-	int rc;
+	int rc = 0;
 
 	while (!l->full && (rc = walk_next(w, &it)) == 1) {
 		const char *hit = NULL;
