@@ -8,7 +8,6 @@
 	X(LOCK_HTTP)        /* listener and connection lists of net */                                                     \
 	X(LOCK_NS)          /* object/nslock tables; never held across I/O */                                              \
 	X(LOCK_FILE)        /* one open file's dirty data (object/file); held across core calls of that file */            \
-	X(LOCK_INODE)       /* the mount's node table */                                                                   \
 	X(LOCK_HANDLE)      /* one open directory or file handle of the mount */                                           \
 	X(LOCK_CHECKPOINT)  /* one checkpoint at a time */                                                                 \
 	X(LOCK_WRITER)      /* the set's group writer: who holds it leads */                                               \
@@ -17,6 +16,7 @@
 	X(LOCK_PUBLISH)     /* views are taken and memtables swapped under it */                                           \
 	X(LOCK_MEMTABLE)    /* memtable writer state */                                                                    \
 	X(LOCK_MOUNTS)      /* the notifier's list of mounts, held while they are asked what they hold */                      \
+	X(LOCK_INODE)       /* a mount's node table: asked what is held while a change is applied */                        \
 	X(LOCK_NOTIFY)      /* notifier's queues, name locks, holds of files */                                            \
 	X(LOCK_QUEUE)       /* work queues and completion lists */                                                         \
 	X(LOCK_DRIVE)       /* one drive's files and health */                                                             \

@@ -96,7 +96,7 @@ static int handle_try(struct object_handle *h, struct meta_view *v, struct op_ct
 static void handle_let_go(struct object_handle *h)
 {
 	if (h->held)
-		store_unhold(h->store, h->held);
+		store_unhold_reader(h->store, h->held);
 	h->held = 0;
 }
 

@@ -10,8 +10,11 @@ struct store_held {
 	struct hash_node node;
 	uint64_t file;
 	unsigned holds;
-	unsigned drops; /* batches in flight that drop its content */
-	bool orphan;    /* a batch made it one, or tried to */
+	unsigned drops;   /* batches in flight that drop its content */
+	bool orphan;      /* a batch made it one, or tried to */
+	unsigned readers; /* holds that read one state of the content, whatever a mount writes meanwhile */
+	uint64_t *kept;   /* orphans with states that readers of this file may still read */
+	unsigned nkept, cap_kept;
 };
 
 void store_holds_init(struct object_store *s)
@@ -57,7 +60,9 @@ static void drop_if_unused(struct object_store *s, struct store_held *h)
 {
 	if (h->holds > 0 || h->drops > 0)
 		return;
+	ASSERT(h->nkept == 0);
 	hash_remove(&s->holds, &h->node);
+	free(h->kept);
 	free(h);
 }
 
@@ -83,7 +88,35 @@ bool store_hold_try(struct object_store *s, uint64_t file)
 	if (h->drops > 0)
 		return false;
 	h->holds++;
+	h->readers++;
 	return true;
+}
+
+static void reap_all(struct object_store *s, uint64_t *kept, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		store_orphan_reap(s, kept[i]);
+	free(kept);
+}
+
+void store_unhold_reader(struct object_store *s, uint64_t file)
+{
+	struct store_held *h;
+	uint64_t *kept = NULL;
+	unsigned n = 0;
+
+	mutex_lock(&s->hold_lock);
+	h = find(s, file);
+	ASSERT(h && h->readers > 0);
+	if (--h->readers == 0) {
+		kept = h->kept;
+		n = h->nkept;
+		h->kept = NULL;
+		h->nkept = h->cap_kept = 0;
+	}
+	mutex_unlock(&s->hold_lock);
+	reap_all(s, kept, n);
+	store_unhold(s, file);
 }
 
 void store_unhold(struct object_store *s, uint64_t file)
@@ -169,4 +202,33 @@ void store_orphan_begin(struct object_commit *c, uint64_t file)
 	h->orphan = true;
 	h->holds++;
 	remember(&c->holds, &c->nholds, &c->cap_holds, file);
+}
+
+bool store_edit_begin(struct object_commit *c, uint64_t file)
+{
+	struct object_store *s = c->store;
+	struct store_held *h;
+	MUTEX_GUARD(&s->hold_lock);
+
+	h = find_or_new(s, file);
+	if (h->readers > 0)
+		return true;
+	h->drops++;
+	remember(&c->drops, &c->ndrops, &c->cap_drops, file);
+	return false;
+}
+
+void store_edit_kept(struct object_store *s, uint64_t file, uint64_t orphan)
+{
+	struct store_held *h;
+	bool read;
+
+	mutex_lock(&s->hold_lock);
+	h = find(s, file);
+	read = h && h->readers > 0;
+	if (read)
+		remember(&h->kept, &h->nkept, &h->cap_kept, orphan);
+	mutex_unlock(&s->hold_lock);
+	if (!read)
+		store_orphan_reap(s, orphan);
 }

@@ -62,6 +62,12 @@ bool store_drop_begin(struct object_commit *c, uint64_t file);
 /* For attempts: the file becomes an orphan whether it is held or not; it is removed in the background once nobody holds it. */
 void store_orphan_begin(struct object_commit *c, uint64_t file);
 void store_drops_end(struct object_commit *c);
+/* A mount writes to a file that it holds. A reader (store_hold_try) reads one state of it to the end: true, there is one,
+ * and the batch must leave that state to an orphan of its own, which is told by store_edit_kept when the batch is applied;
+ * false: none, and none comes until the batch is applied or refused. */
+bool store_edit_begin(struct object_commit *c, uint64_t file);
+void store_edit_kept(struct object_store *s, uint64_t file, uint64_t orphan);
+void store_unhold_reader(struct object_store *s, uint64_t file); /* gives back what store_hold_try gave */
 void store_holds_init(struct object_store *s);
 void store_holds_done(struct object_store *s);
 

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of nodes, and finding a node's rows in a view.
+ */
+#include <stdlib.h>
+
+#include "object/fs_internal.h"
+
+#define MOVES_MAX 100
+
+static struct fs_node *find_locked(struct fs *f, uint64_t ino)
+{
+	for (struct hash_node *h = hash_first(&f->nodes, hash_u64(ino)); h; h = hash_next(h)) {
+		struct fs_node *n = CONTAINER_OF(h, struct fs_node, hash);
+
+		if (n->ino == ino)
+			return n;
+	}
+	return NULL;
+}
+
+struct fs_node *node_find(struct fs *f, uint64_t ino)
+{
+	struct fs_node *n;
+	MUTEX_GUARD(&f->nodes_lock);
+
+	n = find_locked(f, ino);
+	if (n)
+		n->refs++;
+	return n;
+}
+
+struct fs_node *node_ref(struct fs_node *n)
+{
+	MUTEX_GUARD(&n->fs->nodes_lock);
+	n->refs++;
+	return n;
+}
+
+static void place_set(struct fs_place *p, uint64_t dir, struct str name)
+{
+	if (p->name && name.p && p->dir == dir && str_eq(str_of(p->name), name))
+		return;
+	free(p->name);
+	p->dir = dir;
+	p->name = name.p ? strndup(name.p, name.len) : NULL;
+}
+
+static struct fs_node *node_new(struct fs *f, uint64_t ino, enum fs_kind kind)
+{
+	struct fs_node *n = calloc(1, sizeof *n);
+
+	if (!n)
+		return NULL;
+	n->fs = f;
+	n->ino = ino;
+	n->kind = kind;
+	n->refs = 1;
+	mutex_init(&n->lock, LOCK_FILE);
+	list_init(&n->dirty_node);
+	return n;
+}
+
+static void node_free(struct fs_node *n)
+{
+	ASSERT(!n->dirty && !n->queued);
+	if (n->kind == FS_OBJECT)
+		store_unhold(n->fs->s, n->ino);
+	mutex_destroy(&n->lock);
+	free(n->place[0].name);
+	free(n->place[1].name);
+	free(n);
+}
+
+/* An existing node gets one more reference and is told its name; else `fresh`, which is used up, becomes the node. */
+static struct fs_node *insert(struct fs *f, uint64_t ino, uint64_t dir, struct str name, struct fs_node **fresh)
+{
+	struct fs_node *n;
+	MUTEX_GUARD(&f->nodes_lock);
+
+	n = find_locked(f, ino);
+	if (n) {
+		n->refs++;
+	} else if (*fresh) {
+		n = *fresh;
+		*fresh = NULL;
+		hash_insert(&f->nodes, hash_u64(ino), &n->hash);
+	} else {
+		return NULL;
+	}
+	if (name.p)
+		place_set(&n->place[0], dir, name);
+	return n;
+}
+
+struct fs_node *node_get(struct fs *f, uint64_t ino, enum fs_kind kind, uint64_t dir, struct str name, bool *ret_new)
+{
+	struct fs_node *fresh = NULL, *n = insert(f, ino, dir, name, &fresh);
+
+	if (ret_new)
+		*ret_new = !n;
+	if (n)
+		return n;
+	fresh = node_new(f, ino, kind);
+	if (!fresh)
+		return NULL;
+	if (kind == FS_OBJECT)
+		store_hold(f->s, ino);
+	n = insert(f, ino, dir, name, &fresh);
+	if (fresh)
+		node_free(fresh);
+	return n;
+}
+
+static void forget(struct fs_node *n, uint64_t count)
+{
+	struct fs *f = n->fs;
+	bool last;
+
+	mutex_lock(&f->nodes_lock);
+	ASSERT(n->refs >= count);
+	n->refs -= count;
+	last = n->refs == 0;
+	if (last)
+		hash_remove(&f->nodes, &n->hash);
+	mutex_unlock(&f->nodes_lock);
+	if (last)
+		node_free(n);
+}
+
+void node_unref(struct fs_node *n)
+{
+	forget(n, 1);
+}
+
+void fs_forget(struct fs_node *n, uint64_t count)
+{
+	forget(n, count);
+}
+
+uint64_t fs_node_ino(const struct fs_node *n)
+{
+	return n->ino;
+}
+
+bool fs_told(struct fs *f, uint64_t ino)
+{
+	struct fs_node *n;
+	MUTEX_GUARD(&f->nodes_lock);
+
+	n = find_locked(f, ino);
+	return n && atomic_load(&n->told);
+}
+
+struct fs_node *fs_notice(struct fs *f, uint64_t ino, bool *ret_told)
+{
+	struct fs_node *n;
+	MUTEX_GUARD(&f->nodes_lock);
+
+	n = find_locked(f, ino);
+	if (!n)
+		return NULL;
+	n->refs++;
+	*ret_told = atomic_exchange(&n->told, false);
+	return n;
+}
+
+bool fs_node_place(struct fs *f, struct fs_node *n, struct fs_node **ret_parent, char name[FS_NAME_MAX + 1])
+{
+	MUTEX_GUARD(&f->nodes_lock);
+
+	if (!n->place[0].name)
+		return false;
+	*ret_parent = find_locked(f, n->place[0].dir);
+	if (!*ret_parent)
+		return false;
+	(*ret_parent)->refs++;
+	memcpy(name, n->place[0].name, MIN(strlen(n->place[0].name) + 1, FS_NAME_MAX + 1));
+	name[FS_NAME_MAX] = '\0';
+	return true;
+}
+
+static bool first_of(struct hash_node *h, void *arg)
+{
+	*(struct fs_node **)arg = CONTAINER_OF(h, struct fs_node, hash);
+	return true;
+}
+
+struct fs_node *nodes_any(struct fs *f)
+{
+	struct fs_node *n = NULL;
+	MUTEX_GUARD(&f->nodes_lock);
+
+	hash_each(&f->nodes, first_of, &n);
+	return n;
+}
+
+void node_set_place(struct fs_node *n, unsigned which, uint64_t dir, struct str name)
+{
+	MUTEX_GUARD(&n->fs->nodes_lock);
+	place_set(&n->place[which], dir, name);
+	n->moves++;
+}
+
+void node_moved(struct fs_node *n)
+{
+	MUTEX_GUARD(&n->fs->nodes_lock);
+	free(n->place[0].name);
+	n->place[0] = n->place[1];
+	n->place[1] = (struct fs_place){0};
+	n->moves++;
+}
+
+void node_gone(struct fs *f, uint64_t ino, const struct row_attr *last)
+{
+	struct fs_node *n;
+	MUTEX_GUARD(&f->nodes_lock);
+
+	n = find_locked(f, ino);
+	if (!n)
+		return;
+	n->gone = true;
+	if (last)
+		n->last_attr = *last;
+}
+
+/* ---- Rows -------------------------------------------------------------------------------------------------- */
+int dir_row(struct meta_view *v, uint64_t id, struct meta_row *ret_row, struct row_dir *ret)
+{
+	struct meta_key k;
+	int rc;
+
+	key_u64(&k, id);
+	rc = meta_get_k(v, TABLE_DIR, &k, ret_row);
+	if (rc <= 0)
+		return rc < 0 ? rc : -ENOENT;
+	return row_dir_decode(ret_row->body, ret);
+}
+
+/* Names of this length lie behind continuation rows. 1, 0, < 0. */
+static int long_entry(struct fs_node *n, struct meta_view *v, uint64_t dir, struct str name, struct fs_where *ret)
+{
+	struct arena a = ARENA_INIT;
+	struct path p = {.store = n->fs->s, .view = v, .arena = &a};
+	struct path_node at = {.id = dir};
+	struct path_slot slot;
+	int rc = path_slot_read(&p, &at, name, false, &slot);
+
+	if (rc == 0 && slot.present) {
+		ret->key = slot.key;
+		ret->row = slot.row;
+		ret->entry = slot.entry;
+	}
+	arena_free(&a);
+	return rc < 0 ? rc : slot.present;
+}
+
+static int short_entry(struct meta_view *v, uint64_t dir, struct str name, struct fs_where *ret)
+{
+	int rc;
+
+	key_u64_str(&ret->key, dir, name);
+	rc = meta_get_k(v, TABLE_ENTRY, &ret->key, &ret->row);
+	if (rc <= 0)
+		return rc;
+	rc = row_entry_decode(ret->row.body, &ret->entry);
+	return rc < 0 ? rc : 1;
+}
+
+static int by_entry(struct fs_node *n, struct meta_view *v, uint64_t dir, struct str name, struct fs_where *ret)
+{
+	int rc = name.len < META_NAME_PIECE ? short_entry(v, dir, name, ret) : long_entry(n, v, dir, name, ret);
+
+	if (rc <= 0)
+		return rc;
+	if (ret->entry.kind != ENTRY_OBJECT || ret->entry.id != n->ino)
+		return 0;
+	rc = file_load(v, &ret->entry, &ret->file);
+	if (rc < 0)
+		return rc;
+	ret->by_entry = true;
+	ret->dir = dir;
+	ret->name_len = name.len;
+	memcpy(ret->name, name.p, name.len);
+	ret->bucket = ret->file.linked ? ret->file.file.bucket : 0;
+	return 1;
+}
+
+static int by_file(struct fs_node *n, struct meta_view *v, struct fs_where *ret)
+{
+	struct file_state *fst = &ret->file;
+	struct meta_key k;
+	int rc;
+
+	key_u64(&k, n->ino);
+	rc = meta_get_k(v, TABLE_FILE, &k, &fst->file_row);
+	if (rc <= 0)
+		return rc;
+	rc = row_file_decode(fst->file_row.body, &fst->file);
+	if (rc < 0)
+		return rc;
+	fst->id = n->ino;
+	fst->linked = true;
+	fst->attr = fst->file.attr;
+	fst->obj = fst->file.obj;
+	fst->xattrs = fst->file.xattrs;
+	fst->nlink = fst->file.nlink;
+	ret->bucket = fst->file.bucket;
+	return 1;
+}
+
+int node_where(struct fs_node *n, struct meta_view *v, struct fs_where *ret)
+{
+	struct {
+		uint64_t dir;
+		char name[OBJECT_KEY_MAX];
+		size_t len;
+	} at[2];
+	unsigned moves, nat = 0;
+	int rc;
+
+	memset(ret, 0, offsetof(struct fs_where, name));
+	memset(&ret->file, 0, sizeof *ret - offsetof(struct fs_where, file));
+	mutex_lock(&n->fs->nodes_lock);
+	for (unsigned i = 0; i < 2; i++)
+		if (n->place[i].name && strlen(n->place[i].name) <= sizeof at->name) {
+			at[nat].dir = n->place[i].dir;
+			at[nat].len = strlen(n->place[i].name);
+			memcpy(at[nat].name, n->place[i].name, at[nat].len);
+			nat++;
+		}
+	moves = n->moves;
+	mutex_unlock(&n->fs->nodes_lock);
+	for (unsigned i = 0; i < nat; i++) {
+		rc = by_entry(n, v, at[i].dir, (struct str){at[i].name, at[i].len}, ret);
+		if (rc != 0)
+			return rc < 0 ? rc : 0;
+	}
+	rc = by_file(n, v, ret);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	mutex_lock(&n->fs->nodes_lock);
+	rc = moves != n->moves ? -QE_CONFLICT : -ESTALE;
+	mutex_unlock(&n->fs->nodes_lock);
+	return rc;
+}
+
+int node_view(struct fs_node *n, struct meta_view **ret_view, struct fs_where *ret)
+{
+	int rc = -ESTALE;
+
+	for (unsigned tries = 0; tries < MOVES_MAX; tries++) {
+		rc = meta_view_open(n->fs->set, ret_view);
+		if (rc < 0)
+			return rc;
+		rc = node_where(n, *ret_view, ret);
+		if (rc == 0)
+			return 0;
+		meta_view_close(*ret_view);
+		*ret_view = NULL;
+		if (rc != -QE_CONFLICT)
+			return rc;
+	}
+	return rc;
+}
+
+void where_put(struct meta_batch *b, const struct fs_where *w, bool stamp)
+{
+	CLEANUP_BUF struct buf body = BUF_INIT;
+	uint16_t stamp_off;
+	struct meta_key k;
+
+	if (w->file.linked) {
+		struct row_file row = w->file.file;
+
+		row.attr = w->file.attr;
+		row.obj = w->file.obj;
+		row.xattrs = w->file.xattrs;
+		key_u64(&k, w->file.id);
+		row_file_encode(&body, &row, &stamp_off);
+		meta_batch_expect(b, TABLE_FILE, &k, &w->file.file_row, true);
+		meta_batch_put(b, TABLE_FILE, &k, buf_str(&body), stamp ? stamp_off : 0);
+	} else {
+		struct row_entry row = w->entry;
+
+		row.attr = w->file.attr;
+		row.obj = w->file.obj;
+		row.xattrs = w->file.xattrs;
+		row_entry_encode(&body, &row, &stamp_off);
+		meta_batch_expect(b, TABLE_ENTRY, &w->key, &w->row, true);
+		meta_batch_put(b, TABLE_ENTRY, &w->key, buf_str(&body), stamp ? stamp_off : 0);
+	}
+}
+
+int where_bucket(struct meta_view *v, struct fs_where *w)
+{
+	struct meta_row row;
+	struct row_dir d;
+	int rc;
+
+	if (w->bucket)
+		return 0;
+	rc = dir_row(v, w->dir, &row, &d);
+	if (rc == 0)
+		w->bucket = d.bucket;
+	return rc;
+}
