@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The mount: libfuse3 low-level requests in, calls of object/fs.h out. No storage logic lives here.
+ *
+ * A request, by a worker thread: receive -> find the node -> one call of fs.h -> reply. The number given to the kernel
+ * for a node is its address; the kernel's lookup count keeps the node alive. Before the state for a reply is read, what
+ * the kernel is about to hold is registered (names: names.c, also negative ones; nodes: object/fs), so that a commit
+ * from then on is told to the kernel by the notifier (notify.c). No request waits for a notification.
+ *
+ * Kernel cache times are long (hours); coherence comes from the notifier, not from expiry.
+ */
+#ifndef QUOIN_FUSEFS_FUSEFS_H
+#define QUOIN_FUSEFS_FUSEFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/op_ctx.h"
+#include "object/store.h"
+
+struct fusefs_params {
+	struct object_store *store;
+	struct str path;           /* the mount point: an existing directory */
+	struct str bucket, prefix; /* shown as the root; empty: all buckets */
+	bool private;              /* only the daemon's own user may look (no allow_other) */
+	unsigned threads;          /* threads that stay; 0: 2. More are started while requests block */
+	unsigned max_threads;      /* 0: 64 */
+	uint64_t cache_ns;         /* life of names and attributes in the kernel; 0: 4 hours */
+	unsigned read_ahead_kb;    /* 0: 1024; set when the daemon may */
+	void (*ended)(void *arg);  /* the mount ended without fusefs_stop (umount, abort); must be quick */
+	void *arg;
+};
+
+struct fusefs;
+
+/* Mounts and serves. On failure ctx->detail names the cause and the cure. */
+int fusefs_start(const struct fusefs_params *p, struct op_ctx *ctx, struct fusefs **ret) WARN_UNUSED;
+/* Unmounts (lazily when it is busy: what is still open gets errors), ends the threads, publishes dirty data. Accepts NULL,
+ * returns NULL. */
+struct fusefs *fusefs_stop(struct fusefs *m);
+
+struct fusefs_stats {
+	uint64_t requests, notifications;
+	unsigned threads;
+};
+void fusefs_stats(const struct fusefs *m, struct fusefs_stats *ret);
+
+#endif

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Mounting and unmounting, as root or, through fusermount3, as an ordinary user.
+ */
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fusefs/fusefs_internal.h"
+
+#define CACHE_NS (4 * 3600 * NS_PER_S)
+#define STOP_WAIT_NS (5 * NS_PER_S)
+
+static void log_libfuse(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+	size_t n;
+
+	vsnprintf(line, sizeof line, fmt, ap);
+	n = strlen(line);
+	while (n && line[n - 1] == '\n')
+		line[--n] = '\0';
+	if (n)
+		log_write(level <= FUSE_LOG_ERR       ? LOG_L_ERROR
+		          : level <= FUSE_LOG_WARNING ? LOG_L_WARN
+		                                      : LOG_L_DEBUG,
+		          "fuse", "libfuse: %s", line);
+}
+
+/* ---- INIT: what libfuse 3.14 cannot ask for ------------------------------------------------------------------------
+ * Without FUSE_HANDLE_KILLPRIV_V2 the kernel asks for the xattr security.capability before every single write. libfuse
+ * learns of that flag only later, so the reply to INIT is completed on its way out. */
+static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
+{
+	struct fusefs *m = userdata;
+	ssize_t n = read(fd, buf, len);
+	const struct fuse_in_header *in = buf;
+
+	if (n >= (ssize_t)(sizeof *in + 16) && in->opcode == FUSE_INIT) {
+		struct fuse_init_in init = {0};
+
+		memcpy(&init, in + 1, MIN(sizeof init, (size_t)n - sizeof *in));
+		m->init_unique = in->unique;
+		m->init_flags = init.flags;
+	}
+	return n;
+}
+
+static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	struct fusefs *m = userdata;
+	const struct fuse_out_header *out = iov[0].iov_base;
+
+	if (m->init_unique && out->unique == m->init_unique) {
+		m->init_unique = 0;
+		if (out->error == 0 && count > 1 && iov[1].iov_len >= 24 && (m->init_flags & FUSE_HANDLE_KILLPRIV_V2)) {
+			struct fuse_init_out *init = iov[1].iov_base;
+
+			init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+			m->killpriv = true;
+		}
+	}
+	return writev(fd, iov, count);
+}
+
+static const struct fuse_custom_io custom_io = {.writev = io_writev, .read = io_read};
+
+/* ---- Before mounting --------------------------------------------------------------------------------------- */
+static bool conf_allows_other(void)
+{
+	FILE *f = fopen("/etc/fuse.conf", "re");
+	char line[256];
+	bool yes = false;
+
+	if (!f)
+		return false;
+	while (!yes && fgets(line, sizeof line, f))
+		yes = str_eqc(str_trim(str_of(line)), "user_allow_other");
+	fclose(f);
+	return yes;
+}
+
+static bool in_path(const char *program)
+{
+	const char *path = getenv("PATH");
+	struct str rest = str_of(path ? path : "/usr/bin:/bin:/usr/sbin:/sbin"), dir;
+	char file[4096];
+
+	while (str_split(&rest, ':', &dir)) {
+		snprintf(file, sizeof file, "%.*s/%s", STR_FMT(dir), program);
+		if (access(file, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* argv[0] is looked up in PATH. The exit status, or -1. */
+static int run(const char *const argv[])
+{
+	int status, null;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -1;
+	if (pid == 0) {
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (null >= 0) {
+			dup2(null, 1);
+			dup2(null, 2);
+		}
+		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int unmount(const char *path, bool lazy)
+{
+	const char *argv[] = {"fusermount3", "-u", "-q", lazy ? "-z" : path, lazy ? path : NULL, NULL};
+
+	if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	return run(argv) == 0 ? 0 : -EBUSY;
+}
+
+static int check_point(const char *path, struct op_ctx *ctx)
+{
+	struct stat st;
+
+	/* What a killed daemon left mounted answers nothing but ENOTCONN. */
+	if (stat(path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
+		log_warn("fuse", "removing the dead mount that an earlier process left path=%s", path);
+		if (unmount(path, true) < 0)
+			return op_fail(ctx, -EBUSY,
+			               "mount point %s: a dead mount is there and cannot be removed; run: fusermount3 -uz %s", path,
+			               path);
+	}
+	if (stat(path, &st) < 0)
+		return op_fail(ctx, -errno, "mount point %s: %s%s", path, strerror(errno),
+		               errno == ENOENT ? "; create it first" : "");
+	if (!S_ISDIR(st.st_mode))
+		return op_fail(ctx, -ENOTDIR, "mount point %s is not a directory", path);
+	return 0;
+}
+
+static int check_system(struct op_ctx *ctx)
+{
+	if (access("/dev/fuse", F_OK) < 0)
+		return op_fail(ctx, -ENODEV,
+		               "/dev/fuse is missing; load the kernel module (modprobe fuse) or give the container the device");
+	if (geteuid() != 0 && !in_path("fusermount3"))
+		return op_fail(ctx, -ENOENT,
+		               "fusermount3 is not in PATH: an ordinary user needs it to mount; install the package fuse3");
+	return 0;
+}
+
+/* ---- After mounting ---------------------------------------------------------------------------------------- */
+/* The device number of what is mounted at the path, without asking the mount (no thread may serve it yet). */
+static void find_device(const char *path, char ret[32])
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	size_t cap = 0;
+
+	ret[0] = '\0';
+	if (!f)
+		return;
+	while (getline(&line, &cap, f) > 0) {
+		struct str rest = str_of(line), word, dev = {0};
+
+		for (int i = 0; i < 5 && str_split(&rest, ' ', &word); i++)
+			if (i == 2)
+				dev = word;
+		if (str_eqc(word, path) && dev.len < 32) /* the last line of a path is the topmost mount */
+			snprintf(ret, 32, "%.*s", STR_FMT(dev));
+	}
+	free(line);
+	fclose(f);
+}
+
+static int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static void raise_read_ahead(struct fusefs *m, unsigned kb)
+{
+	char path[128], text[16];
+
+	if (!m->dev[0])
+		return;
+	snprintf(path, sizeof path, "/sys/class/bdi/%s/read_ahead_kb", m->dev);
+	snprintf(text, sizeof text, "%u", kb);
+	if (write_text(path, text) < 0)
+		log_debug("fuse", "read-ahead stays at the kernel's default path=%s", path);
+}
+
+static void abort_connection(struct fusefs *m)
+{
+	char path[128];
+	const char *minor = strchr(m->dev, ':');
+
+	if (!minor)
+		return;
+	snprintf(path, sizeof path, "/sys/fs/fuse/connections/%s/abort", minor + 1);
+	if (write_text(path, "1") < 0)
+		log_warn("fuse", "cannot abort the connection path=%s", path);
+}
+
+/* ---- Start and stop ---------------------------------------------------------------------------------------- */
+static int session_open(struct fusefs *m, bool others, struct op_ctx *ctx)
+{
+	char options[128];
+	char *argv[] = {(char *)(uintptr_t) "quoin", (char *)(uintptr_t) "-o", options, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	int rc = 0;
+
+	snprintf(options, sizeof options, "fsname=quoin,subtype=quoin,default_permissions%s", others ? ",allow_other" : "");
+	m->se = fuse_session_new(&args, &fusefs_ops, sizeof fusefs_ops, m);
+	fuse_opt_free_args(&args);
+	if (!m->se)
+		return op_fail(ctx, -ENOMEM, "cannot make a FUSE session");
+	if (fuse_session_mount(m->se, m->path) != 0) {
+		rc = op_fail(ctx, -EIO, "cannot mount on %s: %s", m->path,
+		             geteuid() == 0 ? "the kernel refused; see the log"
+		                            : "fusermount3 refused; see the log, and /etc/fuse.conf");
+		fuse_session_destroy(m->se);
+		m->se = NULL;
+		return rc;
+	}
+	if (fuse_session_custom_io(m->se, &custom_io, fuse_session_fd(m->se)) != 0)
+		log_warn("fuse", "libfuse takes no I/O functions; small writes will be slower");
+	return 0;
+}
+
+static int mount_on(struct fusefs *m, const struct fusefs_params *p, struct op_ctx *ctx)
+{
+	bool others = !p->private;
+	int rc;
+
+	if (others && geteuid() != 0 && !conf_allows_other()) {
+		log_warn("fuse", "only this user can use the mount: user_allow_other is not set in /etc/fuse.conf path=%s",
+		         m->path);
+		others = false;
+	}
+	rc = session_open(m, others, ctx);
+	if (rc < 0)
+		return rc;
+	find_device(m->path, m->dev);
+	rc = loop_start(m);
+	if (rc < 0)
+		return op_fail(ctx, rc, "cannot start the threads of the mount");
+	raise_read_ahead(m, p->read_ahead_kb ? p->read_ahead_kb : 1024);
+	log_info("fuse", "mounted path=%s threads=%u", m->path, m->keep);
+	return 0;
+}
+
+static struct fusefs *fusefs_new(const struct fusefs_params *p)
+{
+	struct fusefs *m = calloc(1, sizeof *m);
+	uint64_t life = p->cache_ns ? p->cache_ns : CACHE_NS;
+	char *path;
+
+	if (!m)
+		return NULL;
+	mutex_init(&m->lock, LOCK_QUEUE);
+	cond_init(&m->changed);
+	list_init(&m->workers);
+	list_init(&m->ended);
+	m->store = p->store;
+	m->keep = p->threads ? p->threads : 2;
+	m->max = MAX(p->max_threads ? p->max_threads : 64, m->keep);
+	m->cache_s = (double)life / (double)NS_PER_S;
+	m->on_end = p->ended;
+	m->arg = p->arg;
+	m->names = names_new(life);
+	path = strndup(p->path.p, p->path.len);
+	m->path = path ? realpath(path, NULL) : NULL;
+	if (!m->path)
+		m->path = path;
+	else
+		free(path);
+	return m;
+}
+
+static struct fusefs *fusefs_free(struct fusefs *m)
+{
+	if (m->notify)
+		m->notify = notify_mount_remove(m->notify);
+	if (m->se)
+		fuse_session_destroy(m->se);
+	if (m->root)
+		fs_forget(m->root, 1);
+	if (m->fs)
+		m->fs = fs_free(m->fs);
+	names_free(m->names);
+	cond_destroy(&m->changed);
+	mutex_destroy(&m->lock);
+	free(m->path);
+	free(m);
+	return NULL;
+}
+
+static void name_told(void *mount, uint64_t dir, struct str name)
+{
+	struct fusefs *m = mount;
+
+	names_add(m->names, dir, name);
+}
+
+static int core_open(struct fusefs *m, const struct fusefs_params *p, struct op_ctx *ctx)
+{
+	struct fs_params fp = {
+		.store = p->store, .bucket = p->bucket, .prefix = p->prefix, .mount = m, .name_told = name_told};
+	int rc;
+
+	if (!m->names || !m->path)
+		return op_fail(ctx, -ENOMEM, "no memory for the mount");
+	m->fs = fs_new(&fp, &rc);
+	if (!m->fs)
+		return op_fail(ctx, rc, "nothing to mount: bucket `%.*s`: %s", STR_FMT(p->bucket), err_text(rc));
+	rc = fs_root(m->fs, &m->root);
+	if (rc < 0)
+		return rc;
+	m->notify = notify_mount_add(p->store, &fusefs_notify_ops, m);
+	return m->notify ? 0 : op_fail(ctx, -ENOMEM, "no memory for the notifier");
+}
+
+int fusefs_start(const struct fusefs_params *p, struct op_ctx *ctx, struct fusefs **ret)
+{
+	struct fusefs *m = fusefs_new(p);
+	int rc;
+
+	if (!m)
+		return op_fail(ctx, -ENOMEM, "no memory for the mount");
+	fuse_set_log_func(log_libfuse);
+	rc = m->path ? check_point(m->path, ctx) : -ENOMEM;
+	if (rc == 0)
+		rc = check_system(ctx);
+	if (rc == 0)
+		rc = core_open(m, p, ctx);
+	if (rc == 0)
+		rc = mount_on(m, p, ctx);
+	if (rc < 0) {
+		if (m->se)
+			fuse_session_unmount(m->se);
+		fusefs_free(m);
+		return rc;
+	}
+	*ret = m;
+	return 0;
+}
+
+static bool still_mounted(const struct fusefs *m)
+{
+	char dev[32];
+
+	find_device(m->path, dev);
+	return m->dev[0] && strcmp(dev, m->dev) == 0;
+}
+
+struct fusefs *fusefs_stop(struct fusefs *m)
+{
+	bool ended;
+
+	if (!m)
+		return NULL;
+	mutex_lock(&m->lock);
+	m->stopping = true;
+	ended = m->threads == 0; /* somebody else unmounted it, or aborted the connection and left the mount */
+	mutex_unlock(&m->lock);
+	/* Requests are served until the kernel lets go, so that an unmount finds nothing stuck. */
+	if (still_mounted(m) && unmount(m->path, ended) < 0) {
+		log_warn("fuse", "the mount is in use: unmounting it lazily path=%s", m->path);
+		if (unmount(m->path, true) < 0)
+			log_error("fuse", "cannot unmount path=%s", m->path);
+		abort_connection(m);
+	}
+	if (!loop_ended(m, STOP_WAIT_NS)) {
+		abort_connection(m);
+		fuse_session_exit(m->se);
+	}
+	loop_join(m);
+	log_info("fuse", "unmounted path=%s", m->path);
+	return fusefs_free(m);
+}
+
+void fusefs_stats(const struct fusefs *m, struct fusefs_stats *ret)
+{
+	ret->requests = atomic_load(&((struct fusefs *)(uintptr_t)m)->requests);
+	ret->notifications = atomic_load(&((struct fusefs *)(uintptr_t)m)->notifications);
+	ret->threads = m->threads;
+}
