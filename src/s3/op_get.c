@@ -186,7 +186,7 @@ static void first_block_done(struct get *g)
 static void read_first(struct get *g, unsigned status)
 {
 	size_t n = (size_t)MIN(g->len, WHOLE_MAX);
-	char *p = malloc(n);
+	char *p = g->len <= WHOLE_MAX ? malloc(n) : aligned_alloc(4096, AHEAD); /* a worker may fill it next */
 	int rc = p ? object_read(g->h, g->off, n, p, DRIVE_NOWAIT) : -ENOMEM;
 
 	if (rc >= 0) {
@@ -364,7 +364,7 @@ static void put_parts(struct buf *b, const struct object_info *info)
 	if (n == 0)
 		return;
 	xml_open(b, "ObjectParts");
-	xml_put_u64(b, "TotalPartsCount", n);
+	xml_put_u64(b, "PartsCount", n);
 	xml_put_u64(b, "PartNumberMarker", 0);
 	xml_put_u64(b, "NextPartNumberMarker", n);
 	xml_put_u64(b, "MaxParts", S3_PAGE);
