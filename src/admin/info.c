@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * GET /quoin/admin/v1/info
+ */
+#include "admin/admin.h"
+
+#include <jansson.h>
+
+#include "admin/json_internal.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/err.h"
+#include "drive/drive.h"
+#include "meta/meta.h"
+#include "object/object.h"
+
+static const char *slot_state(unsigned state)
+{
+	static const char *const names[] = {"out", "joining", "in"};
+
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+static const char *index_state(unsigned state)
+{
+	static const char *const names[] = {"none", "building", "good"};
+
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+static void add_space(json_t *o, struct drive *d)
+{
+	struct drive_space sp;
+
+	if (drive_space(d, &sp) < 0)
+		return;
+	admin_set_u64(o, "totalBytes", sp.total_bytes);
+	admin_set_u64(o, "freeBytes", sp.free_bytes);
+}
+
+static void add_health(json_t *o, struct drive *d)
+{
+	struct drive_stats st;
+	char when[CLOCK_ISO_LEN + 1];
+
+	drive_stats(d, &st);
+	admin_set_u64(o, "errors", st.errors);
+	admin_set_u64(o, "bytesRead", st.bytes_read);
+	admin_set_u64(o, "bytesWritten", st.bytes_written);
+	if (!st.last_error_ns)
+		return;
+	clock_format_iso(st.last_error_ns, when);
+	json_object_set_new(o, "lastError", json_string(st.last_error));
+	json_object_set_new(o, "lastErrorTime", json_string(when));
+}
+
+static json_t *drive_json(struct meta_set *set, const struct isr_body *isr, unsigned slot)
+{
+	json_t *o = json_object();
+	struct drive *d = meta_drive_of(set, slot);
+	char id[UUID_TEXT_LEN + 1];
+
+	uuid_format(isr->slot[slot].drive, id);
+	admin_set_u64(o, "slot", slot);
+	json_object_set_new(o, "id", json_string(id));
+	json_object_set_new(o, "path", d ? json_string(d->path) : json_null());
+	json_object_set_new(o, "state", json_string(d ? slot_state(isr->slot[slot].state) : "absent"));
+	json_object_set_new(o, "index", json_string(index_state(isr->slot[slot].index)));
+	if (!d)
+		return o;
+	json_object_set_new(o, "direct", json_boolean(d->direct));
+	json_object_set_new(o, "rootDisk", json_boolean(d->root_disk));
+	add_space(o, d);
+	add_health(o, d);
+	return o;
+}
+
+static json_t *set_json(struct meta_set *set, const struct meta_stats *st)
+{
+	json_t *o = json_object();
+
+	admin_set_u64(o, "drives", st->n);
+	admin_set_u64(o, "data", st->k);
+	admin_set_u64(o, "parity", st->m);
+	admin_set_u64(o, "writeQuorum", st->w);
+	json_object_set_new(o, "writable", json_boolean(st->writable));
+	admin_set_u64(o, "epoch", st->epoch);
+	admin_set_u64(o, "appliedSeq", st->applied_seq);
+	admin_set_u64(o, "durableSeq", st->durable_seq);
+	admin_set_u64(o, "missingRanges", st->missing_ranges);
+	admin_set_u64(o, "unavailableBlobs", st->unavailable_blobs);
+	admin_set_u64(o, "degradedReads", st->degraded_reads);
+	json_t *drives = json_array();
+	for (unsigned i = 0; i < st->n; i++)
+		json_array_append_new(drives, drive_json(set, &st->isr, i));
+	json_object_set_new(o, "slots", drives);
+	return o;
+}
+
+static json_t *journal_json(const struct meta_stats *st)
+{
+	json_t *o = json_object();
+
+	admin_set_u64(o, "files", st->journal_files);
+	admin_set_u64(o, "freeFiles", st->journal_free);
+	admin_set_u64(o, "records", st->records);
+	admin_set_u64(o, "batches", st->batches);
+	admin_set_u64(o, "rejectedBatches", st->rejected);
+	admin_set_u64(o, "flushRounds", st->flush_rounds);
+	admin_set_u64(o, "bytes", st->journal_bytes);
+	admin_set_u64(o, "memtableBytes", st->memtable_bytes);
+	admin_set_u64(o, "memtableRows", st->memtable_rows);
+	admin_set_u64(o, "frozenBytes", st->frozen_bytes);
+	admin_set_u64(o, "checkpoints", st->checkpoints);
+	admin_set_u64(o, "checkpointSeq", st->checkpoint_seq);
+	admin_set_u64(o, "checkpointRows", st->checkpoint_rows);
+	admin_set_u64(o, "destagedBlobs", st->destaged_blobs);
+	admin_set_u64(o, "destagedBytes", st->destaged_bytes);
+	return o;
+}
+
+static int buckets_json(struct object_store *store, struct op_ctx *ctx, json_t **ret)
+{
+	struct object_bucket_info *b;
+	unsigned n;
+	uint64_t seq;
+	int rc = object_bucket_list(store, ctx, &b, &n, &seq);
+
+	if (rc < 0)
+		return rc;
+	*ret = json_array();
+	for (unsigned i = 0; i < n; i++) {
+		json_t *o = json_object();
+
+		admin_set_str(o, "name", b[i].name);
+		admin_set_u64(o, "objects", b[i].usage.objects);
+		admin_set_u64(o, "bytes", b[i].usage.bytes);
+		json_array_append_new(*ret, o);
+	}
+	return 0;
+}
+
+int admin_info(const struct admin_params *a, struct op_ctx *ctx, struct buf *ret)
+{
+	struct meta_set *set = object_store_set(a->store);
+	struct meta_stats st;
+	char id[UUID_TEXT_LEN + 1];
+	json_t *buckets;
+	int rc = buckets_json(a->store, ctx, &buckets);
+
+	if (rc < 0)
+		return rc;
+	meta_stats(set, &st);
+	uuid_format(meta_deployment_id(set), id);
+	json_t *o = json_object();
+	json_object_set_new(o, "version", json_string(PACKAGE_VERSION));
+	json_object_set_new(o, "deployment", json_string(id));
+	json_object_set_new(o, "endpoint", json_string(a->address));
+	json_object_set_new(o, "mount", a->mount ? json_string(a->mount) : json_null());
+	admin_set_u64(o, "uptimeSeconds", (clock_wall_ns() - a->started_ns) / NS_PER_S);
+	json_object_set_new(o, "set", set_json(set, &st));
+	json_object_set_new(o, "journal", journal_json(&st));
+	json_object_set_new(o, "buckets", buckets);
+	return admin_dump(o, ret);
+}

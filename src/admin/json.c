@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/json_internal.h"
+
+#include <errno.h>
+
+#include "base/codec.h"
+
+void admin_set_u64(json_t *o, const char *name, uint64_t v)
+{
+	json_object_set_new(o, name, json_integer((json_int_t)v));
+}
+
+void admin_set_str(json_t *o, const char *name, struct str s)
+{
+	if (str_is_utf8(s)) {
+		json_object_set_new(o, name, json_stringn(s.len ? s.p : "", s.len));
+		return;
+	}
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	percent_encode(&b, s, true);
+	json_object_set_new(o, name, json_string(buf_cstr(&b)));
+}
+
+int admin_dump(json_t *o, struct buf *ret)
+{
+	CLEANUP_FREE char *text = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+
+	json_decref(o);
+	if (!text)
+		return -ENOMEM;
+	buf_add_c(ret, text);
+	buf_add_char(ret, '\n');
+	return buf_err(ret);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Builds every layer from the configuration, bottom up, and takes them down in the opposite order.
+ */
+#ifndef QUOIN_DAEMON_WIRE_H
+#define QUOIN_DAEMON_WIRE_H
+
+#include "base/macros.h"
+#include "base/op_ctx.h"
+
+struct conf;
+struct wire;
+
+/* Drives, set, store, both faces. What cannot be had is logged with its cause and cure. 0 or a negative error. */
+int wire_up(const struct conf *c, struct wire **ret) WARN_UNUSED;
+/* Applies reloadable keys. */
+void wire_reload(struct wire *w, const struct conf *c);
+/* Drains S3, unmounts, publishes dirty data, checkpoints, closes. Accepts NULL and a half-built one. Returns NULL. */
+struct wire *wire_down(struct wire *w);
+
+#endif
