@@ -34,8 +34,8 @@ static void add_space(json_t *o, struct drive *d)
 
 	if (drive_space(d, &sp) < 0)
 		return;
-	admin_set_u64(o, "totalBytes", sp.total_bytes);
-	admin_set_u64(o, "freeBytes", sp.free_bytes);
+	admin_set_u64(o, "total_bytes", sp.total_bytes);
+	admin_set_u64(o, "free_bytes", sp.free_bytes);
 }
 
 static void add_health(json_t *o, struct drive *d)
@@ -45,13 +45,13 @@ static void add_health(json_t *o, struct drive *d)
 
 	drive_stats(d, &st);
 	admin_set_u64(o, "errors", st.errors);
-	admin_set_u64(o, "bytesRead", st.bytes_read);
-	admin_set_u64(o, "bytesWritten", st.bytes_written);
+	admin_set_u64(o, "bytes_read", st.bytes_read);
+	admin_set_u64(o, "bytes_written", st.bytes_written);
 	if (!st.last_error_ns)
 		return;
 	clock_format_iso(st.last_error_ns, when);
-	json_object_set_new(o, "lastError", json_string(st.last_error));
-	json_object_set_new(o, "lastErrorTime", json_string(when));
+	json_object_set_new(o, "last_error", json_string(st.last_error));
+	json_object_set_new(o, "last_error_time", json_string(when));
 }
 
 static json_t *drive_json(struct meta_set *set, const struct isr_body *isr, unsigned slot)
@@ -69,7 +69,7 @@ static json_t *drive_json(struct meta_set *set, const struct isr_body *isr, unsi
 	if (!d)
 		return o;
 	json_object_set_new(o, "direct", json_boolean(d->direct));
-	json_object_set_new(o, "rootDisk", json_boolean(d->root_disk));
+	json_object_set_new(o, "root_disk", json_boolean(d->root_disk));
 	add_space(o, d);
 	add_health(o, d);
 	return o;
@@ -82,14 +82,14 @@ static json_t *set_json(struct meta_set *set, const struct meta_stats *st)
 	admin_set_u64(o, "drives", st->n);
 	admin_set_u64(o, "data", st->k);
 	admin_set_u64(o, "parity", st->m);
-	admin_set_u64(o, "writeQuorum", st->w);
+	admin_set_u64(o, "write_quorum", st->w);
 	json_object_set_new(o, "writable", json_boolean(st->writable));
 	admin_set_u64(o, "epoch", st->epoch);
-	admin_set_u64(o, "appliedSeq", st->applied_seq);
-	admin_set_u64(o, "durableSeq", st->durable_seq);
-	admin_set_u64(o, "missingRanges", st->missing_ranges);
-	admin_set_u64(o, "unavailableBlobs", st->unavailable_blobs);
-	admin_set_u64(o, "degradedReads", st->degraded_reads);
+	admin_set_u64(o, "applied_seq", st->applied_seq);
+	admin_set_u64(o, "durable_seq", st->durable_seq);
+	admin_set_u64(o, "missing_ranges", st->missing_ranges);
+	admin_set_u64(o, "unavailable_blobs", st->unavailable_blobs);
+	admin_set_u64(o, "degraded_reads", st->degraded_reads);
 	json_t *drives = json_array();
 	for (unsigned i = 0; i < st->n; i++)
 		json_array_append_new(drives, drive_json(set, &st->isr, i));
@@ -102,20 +102,20 @@ static json_t *journal_json(const struct meta_stats *st)
 	json_t *o = json_object();
 
 	admin_set_u64(o, "files", st->journal_files);
-	admin_set_u64(o, "freeFiles", st->journal_free);
+	admin_set_u64(o, "free_files", st->journal_free);
 	admin_set_u64(o, "records", st->records);
 	admin_set_u64(o, "batches", st->batches);
-	admin_set_u64(o, "rejectedBatches", st->rejected);
-	admin_set_u64(o, "flushRounds", st->flush_rounds);
+	admin_set_u64(o, "rejected_batches", st->rejected);
+	admin_set_u64(o, "flush_rounds", st->flush_rounds);
 	admin_set_u64(o, "bytes", st->journal_bytes);
-	admin_set_u64(o, "memtableBytes", st->memtable_bytes);
-	admin_set_u64(o, "memtableRows", st->memtable_rows);
-	admin_set_u64(o, "frozenBytes", st->frozen_bytes);
+	admin_set_u64(o, "memtable_bytes", st->memtable_bytes);
+	admin_set_u64(o, "memtable_rows", st->memtable_rows);
+	admin_set_u64(o, "frozen_bytes", st->frozen_bytes);
 	admin_set_u64(o, "checkpoints", st->checkpoints);
-	admin_set_u64(o, "checkpointSeq", st->checkpoint_seq);
-	admin_set_u64(o, "checkpointRows", st->checkpoint_rows);
-	admin_set_u64(o, "destagedBlobs", st->destaged_blobs);
-	admin_set_u64(o, "destagedBytes", st->destaged_bytes);
+	admin_set_u64(o, "checkpoint_seq", st->checkpoint_seq);
+	admin_set_u64(o, "checkpoint_rows", st->checkpoint_rows);
+	admin_set_u64(o, "destaged_blobs", st->destaged_blobs);
+	admin_set_u64(o, "destaged_bytes", st->destaged_bytes);
 	return o;
 }
 
@@ -157,7 +157,7 @@ int admin_info(const struct admin_params *a, struct op_ctx *ctx, struct buf *ret
 	json_object_set_new(o, "deployment", json_string(id));
 	json_object_set_new(o, "endpoint", json_string(a->address));
 	json_object_set_new(o, "mount", a->mount ? json_string(a->mount) : json_null());
-	admin_set_u64(o, "uptimeSeconds", (clock_wall_ns() - a->started_ns) / NS_PER_S);
+	admin_set_u64(o, "uptime_seconds", (clock_wall_ns() - a->started_ns) / NS_PER_S);
 	json_object_set_new(o, "set", set_json(set, &st));
 	json_object_set_new(o, "journal", journal_json(&st));
 	json_object_set_new(o, "buckets", buckets);

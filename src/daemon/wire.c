@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one file that knows every layer: configuration in, params of each layer out.
+ *
+ *   drives -> meta (recovery) -> object -> S3 listener, mount
+ *
+ * Taking down is the opposite order: the fronts first drain, then the store publishes what the mount left dirty, then
+ * the set makes a checkpoint, so that the next start has next to nothing to read.
+ */
+#include "daemon/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "daemon/routes.h"
+#include "drive/drive.h"
+#include "fusefs/fusefs.h"
+#include "meta/meta.h"
+#include "object/store.h"
+#include "s3/s3.h"
+
+#define DRAIN_NS (10 * NS_PER_S)
+
+struct wire {
+	struct drive *drives[SUPER_MAX_SLOTS];
+	unsigned ndrives;
+	struct meta_set *set;
+	struct object_store *store;
+	char *address, *mount_path; /* for admin: the configuration may be replaced */
+	struct admin_params admin;
+	struct s3_server *s3;
+	struct fusefs *mount;
+};
+
+static unsigned cpus(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : (unsigned)n;
+}
+
+static uint64_t or_auto(uint64_t v, uint64_t automatic)
+{
+	return v == CONF_AUTO ? automatic : v;
+}
+
+/* A drive that cannot be opened is as good as absent: the set decides whether it can do without. */
+static int open_drives(struct wire *w, const struct conf *c)
+{
+	unsigned opened = 0;
+
+	w->ndrives = (unsigned)c->drives.n;
+	for (unsigned i = 0; i < w->ndrives; i++) {
+		int rc = drive_posix_open(c->drives.v[i], &w->drives[i]);
+
+		if (rc < 0)
+			log_error("drive", "cannot use the drive path=%s cause=\"%s\" cure=\"%s\"", c->drives.v[i], err_text(rc),
+				  rc == -ENOENT ? "create the directory, or mount the drive there" :
+						  "make it a directory that this user can write");
+		else
+			opened++;
+	}
+	if (opened)
+		return 0;
+	log_error("daemon", "none of the %u drives can be used", w->ndrives);
+	return -QE_QUORUM_READ;
+}
+
+static unsigned log2_of(uint64_t v)
+{
+	return 63u - (unsigned)__builtin_clzll(v);
+}
+
+static void on_applied(void *arg, struct meta_batch *b)
+{
+	object_store_applied(arg, b);
+}
+
+static int open_set(struct wire *w, const struct conf *c, struct op_ctx *ctx)
+{
+	struct meta_params p = {
+		.n = w->ndrives,
+		.m = conf_parity(c),
+		.log2_journal_file = log2_of(c->journal_file_bytes),
+		.journal_files = (unsigned)or_auto(c->journal_files, 0),
+		.segment_size = or_auto(c->segment_bytes, 0),
+		.inline_max = (uint32_t)c->inline_max_bytes,
+		.memtable_bytes = c->memory_memtable_bytes,
+		.ordered_window_ns = c->journal_window_ns,
+		.drive_timeout_ns = c->drive_timeout_ns,
+		.checkpoint_idle_ns = 60 * NS_PER_S,
+		.index_map_bytes = 1ull << 40,
+		.applied = on_applied,
+		.reset = object_store_reset,
+		.arg = &w->store,
+	};
+
+	memcpy(p.drives, w->drives, sizeof p.drives);
+	int rc = meta_set_open(&p, ctx, &w->set);
+	if (rc < 0)
+		log_error("daemon", "cannot start the set cause=\"%s\" detail=\"%s\"", err_text(rc), ctx->detail);
+	return rc;
+}
+
+static int open_store(struct wire *w, const struct conf *c, struct op_ctx *ctx)
+{
+	struct object_params p = {
+		.set = w->set,
+		.workers = (unsigned)or_auto(c->workers, MAX(4u, 2 * cpus())),
+		.body_memory = 256ull << 20,
+		.dirty_memory = 256ull << 20,
+		.uid = (uint32_t)or_auto(c->mount_uid, geteuid()),
+		.gid = (uint32_t)or_auto(c->mount_gid, getegid()),
+		.file_mode = (uint32_t)c->mount_file_mode,
+		.dir_mode = (uint32_t)c->mount_dir_mode,
+		.writeback_ns = c->mount_writeback_ns,
+		.etag_md5 = c->etag == CONF_ETAG_MD5,
+	};
+
+	w->store = object_store_open(&p, ctx);
+	if (w->store)
+		return 0;
+	log_error("daemon", "cannot open the object store detail=\"%s\"", ctx->detail);
+	return -QE_INTERNAL;
+}
+
+static bool set_writable(void *arg, unsigned *ret_write_quorum)
+{
+	struct meta_stats st;
+
+	meta_stats(arg, &st);
+	*ret_write_quorum = st.w;
+	return st.writable;
+}
+
+static int start_s3(struct wire *w, const struct conf *c, struct op_ctx *ctx)
+{
+	struct s3_params p = {
+		.store = w->store,
+		.address = c->address,
+		.loops = (unsigned)or_auto(c->http_loops, cpus() <= 4 ? 1 : MIN(4u, cpus() / 2)),
+		.access_key = c->root_user,
+		.secret_key = c->root_password,
+		.region = c->region,
+		.domain = c->domain,
+		.max_connections = (unsigned)c->http_max_connections,
+		.idle_timeout_s = (unsigned)(c->http_idle_timeout_ns / NS_PER_S),
+		.writable = set_writable,
+		.writable_arg = w->set,
+	};
+
+	p.routes = daemon_routes(&w->admin, &p.nroutes);
+	w->s3 = s3_server_start(&p, ctx);
+	if (w->s3)
+		return 0;
+	log_error("daemon", "cannot serve S3 address=%s cause=\"%s\"", c->address, ctx->detail);
+	return -EADDRNOTAVAIL;
+}
+
+static int start_mount(struct wire *w, const struct conf *c, struct op_ctx *ctx)
+{
+	if (!*c->mount_path)
+		return 0;
+	struct fusefs_params p = {
+		.store = w->store,
+		.path = str_of(c->mount_path),
+		.private = !c->mount_allow_other,
+	};
+	int rc = fusefs_start(&p, ctx, &w->mount);
+	if (rc < 0)
+		log_error("daemon", "cannot mount path=%s cause=\"%s\" detail=\"%s\"", c->mount_path, err_text(rc), ctx->detail);
+	return rc;
+}
+
+static int build(struct wire *w, const struct conf *c, struct op_ctx *ctx)
+{
+	int rc = open_drives(w, c);
+
+	if (rc == 0)
+		rc = open_set(w, c, ctx);
+	if (rc == 0)
+		rc = open_store(w, c, ctx);
+	if (rc < 0)
+		return rc;
+	w->address = strdup(c->address);
+	w->mount_path = *c->mount_path ? strdup(c->mount_path) : NULL;
+	if (!w->address || (*c->mount_path && !w->mount_path))
+		return -ENOMEM;
+	w->admin = (struct admin_params){
+		.store = w->store,
+		.address = w->address,
+		.mount = w->mount_path,
+		.started_ns = clock_wall_ns(),
+	};
+	/* The mount before the listener: whoever sees the endpoint ready may use both. */
+	rc = start_mount(w, c, ctx);
+	return rc < 0 ? rc : start_s3(w, c, ctx);
+}
+
+int wire_up(const struct conf *c, struct wire **ret)
+{
+	struct wire *w = calloc(1, sizeof *w);
+	struct op_ctx ctx;
+
+	if (!w)
+		return -ENOMEM;
+	*ret = w; /* half-built on error: wire_down takes it */
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = build(w, c, &ctx);
+	if (rc == 0)
+		log_info("daemon", "ready address=%s mount=%s drives=%u parity=%u", c->address,
+			 *c->mount_path ? c->mount_path : "none", w->ndrives, conf_parity(c));
+	op_ctx_done(&ctx);
+	return rc;
+}
+
+void wire_reload(struct wire *w, const struct conf *c)
+{
+	/* The log level is the caller's; no other reloadable key reaches a layer yet. */
+	(void)w;
+	(void)c;
+}
+
+struct wire *wire_down(struct wire *w)
+{
+	if (!w)
+		return NULL;
+	s3_server_stop(w->s3, DRAIN_NS);
+	fusefs_stop(w->mount);
+	object_store_close(w->store);
+	meta_set_close(w->set);
+	for (unsigned i = 0; i < w->ndrives; i++)
+		drive_close(w->drives[i]);
+	free(w->address);
+	free(w->mount_path);
+	free(w);
+	return NULL;
+}
