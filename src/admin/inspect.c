@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "meta/meta.h"
+#include "object/content.h"
 #include "object/object.h"
 
 static const char *place_name(unsigned place)
@@ -135,8 +136,7 @@ int admin_inspect(const struct admin_params *a, struct op_ctx *ctx, struct str b
 	struct meta_set *set = object_store_set(a->store);
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct object_handle *h;
-	struct row_extent *e;
-	unsigned n;
+	const struct content *list_of;
 	uint64_t seq;
 	int rc = object_open(a->store, ctx, bucket, key, (struct str){"", 0}, &h, &seq);
 
@@ -144,10 +144,9 @@ int admin_inspect(const struct admin_params *a, struct op_ctx *ctx, struct str b
 		return rc;
 	json_t *o = info_json(object_handle_info(h)), *list = json_array();
 	rc = meta_view_open(set, &v);
-	if (rc == 0)
-		rc = object_handle_extents(h, ctx, &e, &n);
-	for (unsigned i = 0; rc == 0 && i < n; i++)
-		rc = extent_json(set, v, &e[i], list);
+	list_of = object_handle_content(h);
+	for (unsigned i = 0; rc == 0 && i < list_of->n; i++)
+		rc = extent_json(set, v, &list_of->e[i], list);
 	object_close(h);
 	json_object_set_new(o, "extents", list);
 	if (rc < 0) {

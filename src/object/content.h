@@ -68,6 +68,10 @@ void content_crcs(const struct row_extent *e, unsigned n, uint64_t size, uint32_
 uint32_t content_crc32c_zeros(uint64_t len);
 uint64_t content_crc64_zeros(uint64_t len);
 
+/* What an open object reads: for copies of a range, and for those who ask where it lies. */
+struct object_handle;
+const struct content *object_handle_content(const struct object_handle *h);
+
 /* ---- What carries content: files ------------------------------------------------------------------------------------- */
 struct file_state { /* an object entry, resolved: attributes and content wherever they lie */
 	uint64_t id, key_id;

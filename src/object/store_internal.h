@@ -133,7 +133,6 @@ int object_write_attempt(struct object_commit *c, struct path *p, struct meta_ba
 	WARN_UNUSED;
 
 int object_key_check(struct str key);
-const struct content *object_handle_content(const struct object_handle *h);
 
 #define ETAG_EMPTY "d41d8cd98f00b204e9800998ecf8427e"
 
