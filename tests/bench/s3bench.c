@@ -214,7 +214,7 @@ static void conn_start(struct conn *c)
 static void conn_head_done(struct conn *c, size_t head)
 {
 	c->in[head - 1] = 0;
-	c->status = atoi(c->in + 9);
+	c->status = (int)strtol(c->in + 9, NULL, 10);
 	char *cl = strcasestr(c->in, "\r\ncontent-length:");
 	c->body_left = cl && strcmp(opt.verb, "head") != 0 ? strtol(cl + 17, NULL, 10) : 0;
 	c->body_left -= (long)(c->in_len - head);
@@ -353,7 +353,7 @@ static void parse(int argc, char **argv)
 		if (strcmp(a, "--endpoint") == 0) {
 			char *colon = strrchr(v, ':');
 			opt.host = strndup(v, colon ? (size_t)(colon - v) : strlen(v));
-			opt.port = colon ? atoi(colon + 1) : 9000;
+			opt.port = colon ? (int)strtol(colon + 1, NULL, 10) : 9000;
 		} else if (strcmp(a, "--access") == 0) {
 			opt.access = v;
 		} else if (strcmp(a, "--secret") == 0) {
@@ -365,13 +365,13 @@ static void parse(int argc, char **argv)
 		} else if (strcmp(a, "--size") == 0) {
 			opt.size = strtol(v, NULL, 10);
 		} else if (strcmp(a, "--clients") == 0) {
-			opt.clients = atoi(v);
+			opt.clients = (int)strtol(v, NULL, 10);
 		} else if (strcmp(a, "--count") == 0) {
 			opt.count = strtol(v, NULL, 10);
 		} else if (strcmp(a, "--keys") == 0) {
 			opt.keys = strtol(v, NULL, 10);
 		} else if (strcmp(a, "--pid") == 0) {
-			opt.pid = atoi(v);
+			opt.pid = (int)strtol(v, NULL, 10);
 		} else {
 			exit(fprintf(stderr, "s3bench: unknown option %s\n", a) > 0 ? 2 : 2);
 		}
