@@ -81,8 +81,6 @@ int daemon_run(struct conf *c)
 	block_signals(&signals);
 	for (size_t i = 0; i < c->warnings.n; i++)
 		log_warn("conf", "%s", c->warnings.v[i]);
-	if (c->default_credentials)
-		log_warn("conf", "the root credentials are the well-known ones; set QUOIN_ROOT_USER and QUOIN_ROOT_PASSWORD");
 	int rc = wire_up(c, &w);
 	if (rc == 0) {
 		daemon_notify("READY=1");
