@@ -222,7 +222,8 @@ int main(int argc, char **argv)
 	ring = malloc(RING);
 	for (size_t i = 0; i < RING; i++)
 		ring[i] = (char)(i * 2654435761u >> 13);
-	char *fargv[] = {argv[0], "-oallow_other,default_permissions", NULL};
+	char opts[] = "-oallow_other,default_permissions";
+	char *fargv[] = {argv[0], opts, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(2, fargv);
 	struct fuse_session *se = fuse_session_new(&args, &ops, sizeof ops, NULL);
 	if (!se || fuse_set_signal_handlers(se) < 0 || fuse_session_mount(se, argv[1]) < 0)
