@@ -10,7 +10,6 @@
 
 #include "base/codec.h"
 #include "base/log.h"
-#include "meta/meta.h"
 
 static struct s3_request *request_of(struct http_request *h)
 {

@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proc.h"
+
 static const char *work, *dir;
 static long count = 10000, threads = 1, size = 256l << 20;
 static int pid;
@@ -29,22 +31,6 @@ static double now_s(void)
 	struct timespec ts;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static double proc_cpu_s(void)
-{
-	char path[64], buf[1024];
-	unsigned long ut = 0, st = 0;
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	FILE *f = pid ? fopen(path, "r") : NULL;
-	if (f && fgets(buf, sizeof buf, f)) {
-		char *p = strrchr(buf, ')');
-		if (p)
-			sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &ut, &st);
-	}
-	if (f)
-		fclose(f);
-	return (double)(ut + st) / (double)sysconf(_SC_CLK_TCK);
 }
 
 static void check(int ok, const char *what, const char *path)
@@ -163,7 +149,7 @@ int main(int argc, char **argv)
 	}
 	int big = !strcmp(work, "write") || !strcmp(work, "read") || !strcmp(work, "randread") || !strcmp(work, "randwrite");
 	int bytes = !strcmp(work, "write") || !strcmp(work, "read");
-	double cpu = proc_cpu_s(), t0 = now_s();
+	double cpu = proc_cpu_s(pid), t0 = now_s();
 	if (big) {
 		char path[512];
 		snprintf(path, sizeof path, "%s/big", dir);
@@ -178,7 +164,7 @@ int main(int argc, char **argv)
 	double s = now_s() - t0, n = bytes ? (double)size / 1048576.0 : (double)count;
 	printf("%s threads=%ld %s=%.0f rate=%.0f%s", work, threads, bytes ? "mib" : "count", n, n / s, bytes ? "MiB/s" : "/s");
 	if (pid)
-		printf(" daemon_cpu_us=%.1f", (proc_cpu_s() - cpu) * 1e6 / n);
+		printf(" daemon_cpu_us=%.1f", (proc_cpu_s(pid) - cpu) * 1e6 / n);
 	printf("\n");
 	return 0;
 }

@@ -12,7 +12,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -24,6 +23,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "proc.h"
 
 struct options {
 	const char *verb, *host, *access, *secret, *bucket, *prefix;
@@ -249,35 +250,6 @@ static int cmp_u32(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 	return x < y ? -1 : x > y;
-}
-
-static double proc_cpu_s(int pid)
-{
-	char path[64], buf[1024];
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	FILE *f = pid ? fopen(path, "r") : NULL;
-	unsigned long ut = 0, st = 0;
-	if (f && fgets(buf, sizeof buf, f)) {
-		char *p = strrchr(buf, ')');
-		if (p)
-			sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &ut, &st);
-	}
-	if (f)
-		fclose(f);
-	return (double)(ut + st) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static uint64_t proc_written(int pid)
-{
-	char path[64], line[128];
-	uint64_t v = 0;
-	snprintf(path, sizeof path, "/proc/%d/io", pid);
-	FILE *f = pid ? fopen(path, "r") : NULL;
-	while (f && fgets(line, sizeof line, f))
-		sscanf(line, "write_bytes: %" SCNu64, &v);
-	if (f)
-		fclose(f);
-	return v;
 }
 
 static void make_bucket(void)
