@@ -314,6 +314,19 @@ int content_share(struct meta_view *v, struct meta_batch *b, const struct row_ob
 	return rc;
 }
 
+int content_weight(struct meta_view *v, const struct row_object *o, unsigned *ret)
+{
+	struct content l = {0};
+	int rc = 0;
+
+	*ret = o->extents;
+	if (o->map) {
+		rc = head_load(v, o->map, &l);
+		*ret = l.shared ? 0 : l.head.runs * ROW_MAP_RUN;
+	}
+	return rc;
+}
+
 int content_drop(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o)
 {
 	struct content l = {0};

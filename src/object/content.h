@@ -52,6 +52,8 @@ int content_ref(struct meta_view *v, struct meta_batch *b, const struct row_exte
  * else -E2BIG, nothing added (file_release then leaves it to the background). */
 int content_drop(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o) WARN_UNUSED;
 
+/* About how many extents that is: 0 when a shared map only loses a user. */
+int content_weight(struct meta_view *v, const struct row_object *o, unsigned *ret) WARN_UNUSED;
 /* The same for an orphan that is too large for one batch: as much as one batch takes. *ret_more: there is more. */
 int content_drop_some(struct meta_view *v, struct arena *a, struct meta_batch *b, const struct row_object *o,
                       bool *ret_more) WARN_UNUSED;

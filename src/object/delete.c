@@ -14,12 +14,17 @@ static void usage_minus(struct row_usage *u, const struct row_object *o)
 	u->versions--;
 }
 
-static int delete_file(struct object_commit *c, struct path *p, struct meta_batch *b, struct row_usage *u)
+static int delete_file(struct object_commit *c, struct path *p, struct meta_batch *b, struct row_usage *u,
+                       unsigned *weight)
 {
 	struct path_slot *s = &p->slot;
 	struct file_state f;
+	unsigned extents = 0;
 	int rc = file_load(p->view, &s->entry, &f);
 
+	if (rc == 0)
+		rc = content_weight(p->view, &f.obj, &extents);
+	*weight += extents;
 	if (rc == 0)
 		rc = file_name_gone(c, p->view, b, p->bucket, &f, clock_wall_ns());
 	if (rc < 0)
@@ -68,7 +73,8 @@ static int delete_marker(struct object_commit *c, struct path *p, struct meta_ba
 }
 
 /* Adds the removal of one key to the batch: 1, 0 it is not there, < 0. */
-static int delete_key(struct object_commit *c, struct path *p, struct meta_batch *b, struct row_usage *u)
+static int delete_key(struct object_commit *c, struct path *p, struct meta_batch *b, struct row_usage *u,
+                      unsigned *weight)
 {
 	int rc;
 
@@ -77,7 +83,7 @@ static int delete_key(struct object_commit *c, struct path *p, struct meta_batch
 		return 0;
 	if (p->slot.is_dir)
 		return delete_marker(c, p, b, u);
-	rc = delete_file(c, p, b, u);
+	rc = delete_file(c, p, b, u, weight);
 	return rc < 0 ? rc : 1;
 }
 
@@ -99,6 +105,7 @@ static int delete_attempt(struct object_commit *c, struct meta_view *v, struct m
 {
 	struct delete_op *o = CONTAINER_OF(c, struct delete_op, call.commit);
 	struct row_usage u = {0};
+	unsigned weight = 0;
 	struct path p;
 	int rc;
 
@@ -107,7 +114,7 @@ static int delete_attempt(struct object_commit *c, struct meta_view *v, struct m
 	if (rc == 0)
 		rc = path_key(&p, o->key);
 	if (rc == 0)
-		rc = delete_key(c, &p, b, &u);
+		rc = delete_key(c, &p, b, &u, &weight);
 	if (rc <= 0)
 		return rc < 0 ? rc : COMMIT_NOTHING;
 	o->existed = true;
@@ -152,7 +159,8 @@ struct delete_many {
 	struct str bucket;
 	struct object_delete_item *items; /* the caller's, until done */
 	unsigned n, from, to;
-	int worst; /* of whole batches */
+	unsigned weight; /* extents that the batch drops; only the attempt */
+	int worst;       /* of whole batches */
 	object_done_fn done;
 	void *arg;
 };
@@ -178,6 +186,8 @@ static int many_fill(struct delete_many *m, struct meta_view *v, struct meta_bat
 
 	*ret_deleted = 0;
 	*ret_rc = 0;
+	m->weight = 0;
+	m->to = MIN(m->n, m->from + DELETE_BATCH);
 	for (unsigned i = m->from; i < m->to; i++) {
 		struct object_delete_item *it = &m->items[i];
 
@@ -190,12 +200,15 @@ static int many_fill(struct delete_many *m, struct meta_view *v, struct meta_bat
 		}
 		rc = path_key(&p, it->key);
 		if (rc == 0)
-			rc = delete_key(c, &p, b, &u);
+			rc = delete_key(c, &p, b, &u, &m->weight);
 		if (rc < 0) {
 			it->rc = rc;
 			return (int)i;
 		}
 		*ret_deleted += (unsigned)rc;
+		/* A batch is bounded: what drops much content goes with fewer others. */
+		if (m->weight >= CONTENT_DROP_MAX)
+			m->to = i + 1;
 	}
 	if (*ret_deleted > 0)
 		*ret_rc = path_usage_add(&p, b, &u);

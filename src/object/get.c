@@ -8,6 +8,8 @@
  */
 #include "object/store_internal.h"
 
+#define OPEN_TRIES 8
+
 struct object_handle {
 	struct object_store *store;
 	struct arena arena; /* owns everything below */
@@ -119,7 +121,8 @@ static bool handle_safe(struct object_handle *h, struct meta_view *v)
 static int handle_open(struct object_handle *h, struct op_ctx *ctx, struct str bucket, struct str key,
                        struct str version)
 {
-	for (;;) {
+	/* Twice is enough, unless the key is replaced all the time: then the newest one goes without a hold. */
+	for (unsigned tries = 0;; tries++) {
 		struct meta_view *v;
 		bool safe = false;
 		int rc = meta_view_open(h->store->set, &v);
@@ -131,7 +134,7 @@ static int handle_open(struct object_handle *h, struct op_ctx *ctx, struct str b
 			safe = handle_safe(h, v);
 		h->consulted = meta_view_consulted(v);
 		meta_view_close(v);
-		if (rc < 0 || safe)
+		if (rc < 0 || safe || tries == OPEN_TRIES)
 			return rc;
 	}
 }
