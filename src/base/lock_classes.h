@@ -6,7 +6,7 @@
 #define QUOIN_LOCK_CLASSES(X)                                                                                          \
 	X(LOCK_CONF)        /* configuration reload */                                                                     \
 	X(LOCK_HTTP)        /* listener and connection lists of net */                                                     \
-	X(LOCK_NS)          /* object/nslock tables; never held across I/O */                                              \
+	X(LOCK_NS)          /* tables of names above the core; two at a time; never held across I/O */                     \
 	X(LOCK_FILE)        /* one open file's dirty data (object/file); held across core calls of that file */            \
 	X(LOCK_HANDLE)      /* one open directory or file handle of the mount */                                           \
 	X(LOCK_CHECKPOINT)  /* one checkpoint at a time */                                                                 \

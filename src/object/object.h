@@ -88,14 +88,15 @@ int object_put_begin(struct object_store *s, struct op_ctx *ctx, const struct ob
 void *object_put_room(struct object_put *p, ssize_t *ret_len, void (*resume)(void *arg), void *arg);
 int object_put_filled(struct object_put *p, size_t len) WARN_UNUSED; /* that many bytes were put there */
 /* The body is complete: digests become known. done may come from a worker (large bodies) or at once inside the call. */
-int object_put_end(struct object_put *p, object_done_fn done, void *arg) WARN_UNUSED;
+int object_put_end(struct object_put *p, object_done_fn done, void *arg) WARN_UNUSED; /* -QE_INCOMPLETE_BODY */
 const struct object_digests *object_put_digests(const struct object_put *p);  /* after end */
 uint64_t object_put_size(const struct object_put *p);                        /* bytes received so far */
 /* Commits; etag text as it shall be kept (NULL p: MD5 hex); checksum as in row_object. ret_info (may be NULL) is filled
  * before done: etag, mtime, checksum; its strings live in p. p stays until object_put_free. */
 int object_put_commit(struct object_put *p, struct op_ctx *ctx, struct str etag, struct str checksum,
 		      struct object_info *ret_info, object_done_fn done, void *arg) WARN_UNUSED;
-void object_put_free(struct object_put *p);                                  /* accepts NULL; uncommitted data is dropped */
+/* Accepts NULL; uncommitted data is dropped. Not while an end or a commit that was begun has not called its done. */
+void object_put_free(struct object_put *p);
 
 struct object_copy_args {
 	struct str src_bucket, src_key, src_version;
