@@ -14,7 +14,7 @@
 int uri_decode_arena(struct arena *a, struct str s, bool plus_is_space, struct str *ret);
 
 struct uri_param {
-	struct str name, value;  /* decoded; value of `?name` is "" */
+	struct str name, value; /* decoded; value of `?name` is "" */
 };
 /* Splits at '&' (empty pieces are dropped). Parameters beyond max: -E2BIG; bad escapes: -EINVAL. */
 int uri_parse_query(struct arena *a, struct str query, unsigned max, struct uri_param **ret, unsigned *ret_n);

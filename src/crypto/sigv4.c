@@ -35,7 +35,6 @@ struct encoded {
 	size_t name, name_len, value, value_len; /* in one buffer */
 };
 
-
 static int compare_encoded(const void *a, const void *b, void *arg)
 {
 	const struct encoded *x = a, *y = b;
@@ -206,7 +205,7 @@ static int parse_authorization(struct op_ctx *ctx, struct str v, struct sigv4_au
 
 	if (str_starts(v, STR_LIT("AWS ")))
 		return op_fail(ctx, -QE_INVALID_REQUEST,
-			       "The authorization mechanism you have provided is not supported. Please use " ALGORITHM ".");
+		               "The authorization mechanism you have provided is not supported. Please use " ALGORITHM ".");
 	if (!str_starts(v, STR_LIT(ALGORITHM " ")) && !str_starts(v, STR_LIT(ALGORITHM "\t")))
 		return op_fail(ctx, -QE_INVALID_ARGUMENT, "Unsupported Authorization Type");
 	rest = str_sub(v, sizeof ALGORITHM, v.len - sizeof ALGORITHM);
@@ -214,8 +213,9 @@ static int parse_authorization(struct op_ctx *ctx, struct str v, struct sigv4_au
 		piece = str_trim(piece);
 		if (str_starts(piece, STR_LIT("Credential="))) {
 			if (!split_credential(str_sub(piece, 11, piece.len - 11), ret))
-				return op_fail(ctx, -QE_AUTH_MALFORMED, "The authorization header is malformed; the Credential is mal-formed; "
-									"expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
+				return op_fail(ctx, -QE_AUTH_MALFORMED,
+				               "The authorization header is malformed; the Credential is mal-formed; "
+				               "expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
 		} else if (str_starts(piece, STR_LIT("SignedHeaders="))) {
 			ret->signed_headers = str_sub(piece, 14, piece.len - 14);
 		} else if (str_starts(piece, STR_LIT("Signature="))) {
@@ -224,8 +224,9 @@ static int parse_authorization(struct op_ctx *ctx, struct str v, struct sigv4_au
 	}
 	have = ret->access_key.len && ret->signed_headers.len && ret->signature.len;
 	if (!have)
-		return op_fail(ctx, -QE_AUTH_MALFORMED, "The authorization header is malformed; it needs Credential, SignedHeaders "
-							"and Signature.");
+		return op_fail(ctx, -QE_AUTH_MALFORMED,
+		               "The authorization header is malformed; it needs Credential, SignedHeaders "
+		               "and Signature.");
 	return 0;
 }
 
@@ -242,12 +243,13 @@ static int parse_header_date(struct op_ctx *ctx, const struct sigv4_request *r, 
 		ret->amz_date = v;
 		return 0;
 	}
-	if (!has_header(r, STR_LIT("date"), &v) || (clock_parse_http(str_trim(v), &ret->time_ns) < 0 &&
-						     clock_parse_iso(str_trim(v), &ret->time_ns) < 0))
+	if (!has_header(r, STR_LIT("date"), &v) ||
+	    (clock_parse_http(str_trim(v), &ret->time_ns) < 0 && clock_parse_iso(str_trim(v), &ret->time_ns) < 0))
 		return op_fail(ctx, -QE_ACCESS_DENIED, "AWS authentication requires a valid Date or x-amz-date header");
 	text = arena_alloc(&ctx->arena, CLOCK_ISO_LEN + 1);
 	clock_format_iso(ret->time_ns, text); /* 2026-01-02T03:04:05.678Z */
-	ret->amz_date = str_of(arena_printf(&ctx->arena, "%.4s%.2s%.5s%.2s%.2sZ", text, text + 5, text + 8, text + 14, text + 17));
+	ret->amz_date = str_of(
+		arena_printf(&ctx->arena, "%.4s%.2s%.5s%.2s%.2sZ", text, text + 5, text + 8, text + 14, text + 17));
 	return 0;
 }
 
@@ -261,14 +263,16 @@ static int parse_query_auth(struct op_ctx *ctx, const struct sigv4_request *r, s
 	    !uri_param_get(r->query, r->nquery, "X-Amz-Date", &ret->amz_date) ||
 	    !uri_param_get(r->query, r->nquery, "X-Amz-SignedHeaders", &ret->signed_headers) ||
 	    !uri_param_get(r->query, r->nquery, "X-Amz-Expires", &expires))
-		return op_fail(ctx, -QE_AUTH_QUERY,
-			       "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
-			       "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.");
+		return op_fail(
+			ctx, -QE_AUTH_QUERY,
+			"Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
+			"X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.");
 	if (!str_eqc(algorithm, ALGORITHM))
 		return op_fail(ctx, -QE_AUTH_QUERY, "X-Amz-Algorithm only supports \"" ALGORITHM "\"");
 	if (!split_credential(credential, ret))
-		return op_fail(ctx, -QE_AUTH_QUERY, "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "
-						    "\"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
+		return op_fail(ctx, -QE_AUTH_QUERY,
+		               "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "
+		               "\"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
 	if (ret->amz_date.len != 16 || clock_parse_iso(ret->amz_date, &ret->time_ns) < 0)
 		return op_fail(ctx, -QE_AUTH_QUERY, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"");
 	if (str_to_u64(expires, &ret->expires_s) < 0)
@@ -297,9 +301,10 @@ int sigv4_parse(struct op_ctx *ctx, const struct sigv4_request *r, struct sigv4_
 			ret->form = SIGV4_QUERY;
 			return parse_query_auth(ctx, r, ret);
 		}
-	if (uri_param_get(r->query, r->nquery, "AWSAccessKeyId", NULL) && uri_param_get(r->query, r->nquery, "Signature", NULL))
+	if (uri_param_get(r->query, r->nquery, "AWSAccessKeyId", NULL) &&
+	    uri_param_get(r->query, r->nquery, "Signature", NULL))
 		return op_fail(ctx, -QE_INVALID_REQUEST,
-			       "The authorization mechanism you have provided is not supported. Please use " ALGORITHM ".");
+		               "The authorization mechanism you have provided is not supported. Please use " ALGORITHM ".");
 	return 0;
 }
 
@@ -320,8 +325,8 @@ static int check_times(struct op_ctx *ctx, const struct sigv4_auth *a, uint64_t 
 
 	if (!str_eq(a->date, str_sub(a->amz_date, 0, 8)))
 		return op_fail(ctx, a->form == SIGV4_QUERY ? -QE_AUTH_QUERY : -QE_AUTH_MALFORMED,
-			       "Invalid credential date \"%.*s\". This date is not the same as X-Amz-Date: \"%.*s\".", STR_FMT(a->date), 8,
-			       a->amz_date.p);
+		               "Invalid credential date \"%.*s\". This date is not the same as X-Amz-Date: \"%.*s\".",
+		               STR_FMT(a->date), 8, a->amz_date.p);
 	if (a->form == SIGV4_QUERY) {
 		if (early)
 			return op_fail(ctx, -QE_EXPIRED, "Request is not valid yet");
@@ -337,16 +342,18 @@ static int check_signed_headers(struct op_ctx *ctx, const struct sigv4_request *
 		return op_fail(ctx, -QE_ACCESS_DENIED, "The Host header must be signed");
 	for (unsigned i = 0; i < r->nheaders; i++) {
 		struct str name = r->headers[i].name;
-		if (name.len > 6 && str_eq_nocase(str_sub(name, 0, 6), STR_LIT("x-amz-")) && !is_signed(a->signed_headers, name) &&
+		if (name.len > 6 && str_eq_nocase(str_sub(name, 0, 6), STR_LIT("x-amz-")) &&
+		    !is_signed(a->signed_headers, name) &&
 		    !(a->form == SIGV4_QUERY && str_eq_nocase(name, STR_LIT("x-amz-content-sha256"))))
-			return op_fail(ctx, -QE_ACCESS_DENIED, "There were headers present in the request which were not signed: %.*s",
-				       (int)MIN(name.len, 60), name.p);
+			return op_fail(ctx, -QE_ACCESS_DENIED,
+			               "There were headers present in the request which were not signed: %.*s",
+			               (int)MIN(name.len, 60), name.p);
 	}
 	return 0;
 }
 
 static const struct sigv4_key *cached_key(struct sigv4_cache *c, const struct sigv4_auth *a, struct str secret,
-					  struct sigv4_key *tmp)
+                                          struct sigv4_key *tmp)
 {
 	size_t len = a->access_key.len + a->date.len + a->region.len + a->service.len + 4;
 	struct sigv4_cached *s;
@@ -370,8 +377,8 @@ static const struct sigv4_key *cached_key(struct sigv4_cache *c, const struct si
 	return &s->key;
 }
 
-int sigv4_verify(struct op_ctx *ctx, const struct sigv4_request *r, const struct sigv4_auth *a, struct str secret, struct str payload,
-		 uint64_t now_ns, struct sigv4_cache *cache, struct sigv4_key *ret_key)
+int sigv4_verify(struct op_ctx *ctx, const struct sigv4_request *r, const struct sigv4_auth *a, struct str secret,
+                 struct str payload, uint64_t now_ns, struct sigv4_cache *cache, struct sigv4_key *ret_key)
 {
 	CLEANUP_BUF struct buf canonical = BUF_INIT, to_sign = BUF_INIT;
 	uint8_t want[32], got[32];
@@ -433,14 +440,15 @@ int sigv4_chain_init(struct sigv4_chain *c, const struct sigv4_auth *a, const st
 	return 0;
 }
 
-static void chain_sign(struct sigv4_chain *c, const char *kind, bool with_empty, const uint8_t sha256[32], uint8_t ret[32])
+static void chain_sign(struct sigv4_chain *c, const char *kind, bool with_empty, const uint8_t sha256[32],
+                       uint8_t ret[32])
 {
 	char text[512], hex[SIGV4_HEX + 1];
 	int n;
 
 	hex_encode(sha256, 32, hex);
 	n = snprintf(text, sizeof text, "AWS4-HMAC-SHA256-%s\n%s\n%s\n%s\n%s%s%s", kind, c->amz_date, c->scope, c->previous,
-		     with_empty ? SIGV4_EMPTY_SHA256 : "", with_empty ? "\n" : "", hex);
+	             with_empty ? SIGV4_EMPTY_SHA256 : "", with_empty ? "\n" : "", hex);
 	ASSERT(n > 0 && (size_t)n < sizeof text);
 	sigv4_key_sign(&c->key, text, (size_t)n, ret);
 }

@@ -25,7 +25,7 @@
 /* ---- Hashes ---------------------------------------------------------------------------------------------------------- */
 void sigv4_sha256(const void *p, size_t len, uint8_t ret[32]);
 void sigv4_hmac(const void *key, size_t key_len, const void *p, size_t len, uint8_t ret[32]);
-bool sigv4_equal(const void *a, const void *b, size_t n);            /* in constant time */
+bool sigv4_equal(const void *a, const void *b, size_t n); /* in constant time */
 
 /* An SHA-256 that is fed piece by piece. */
 struct sigv4_hash {
@@ -47,7 +47,7 @@ void sigv4_key_sign(const struct sigv4_key *k, const void *p, size_t len, uint8_
 #define SIGV4_CACHE 16
 struct sigv4_cache {
 	struct sigv4_cached {
-		char id[128];   /* access key, date, region, service; "" if longer: not kept */
+		char id[128]; /* access key, date, region, service; "" if longer: not kept */
 		struct sigv4_key key;
 	} slot[SIGV4_CACHE];
 	unsigned next;
@@ -61,7 +61,7 @@ struct sigv4_header {
 
 struct sigv4_request {
 	struct str method;
-	struct str path;             /* as on the wire */
+	struct str path;               /* as on the wire */
 	const struct uri_param *query; /* decoded */
 	unsigned nquery;
 	const struct sigv4_header *headers;
@@ -73,9 +73,9 @@ enum sigv4_form { SIGV4_NONE, SIGV4_HEADER, SIGV4_QUERY };
 /* What a request says about its signature; strings borrow from the request. */
 struct sigv4_auth {
 	enum sigv4_form form;
-	struct str access_key, date, region, service;  /* date: YYYYMMDD */
+	struct str access_key, date, region, service; /* date: YYYYMMDD */
 	struct str signed_headers, signature;
-	struct str amz_date;                            /* YYYYMMDDTHHMMSSZ */
+	struct str amz_date; /* YYYYMMDDTHHMMSSZ */
 	uint64_t time_ns, expires_s;
 };
 
@@ -87,7 +87,7 @@ int sigv4_parse(struct op_ctx *ctx, const struct sigv4_request *r, struct sigv4_
  * body in the canonical request (x-amz-content-sha256, or UNSIGNED-PAYLOAD). On success *ret_key (may be NULL) is the
  * signing key, for chunk signatures. */
 int sigv4_verify(struct op_ctx *ctx, const struct sigv4_request *r, const struct sigv4_auth *a, struct str secret,
-		 struct str payload, uint64_t now_ns, struct sigv4_cache *cache, struct sigv4_key *ret_key) WARN_UNUSED;
+                 struct str payload, uint64_t now_ns, struct sigv4_cache *cache, struct sigv4_key *ret_key) WARN_UNUSED;
 
 /* The two texts, for tests and error answers. */
 void sigv4_canonical(struct buf *b, const struct sigv4_request *r, const struct sigv4_auth *a, struct str payload);

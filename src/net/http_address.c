@@ -65,7 +65,7 @@ static unsigned port_of(int fd, struct sockaddr_storage *ret, socklen_t *ret_len
 	if (getsockname(fd, (struct sockaddr *)ret, ret_len) < 0)
 		return 0;
 	return ntohs(ret->ss_family == AF_INET6 ? ((struct sockaddr_in6 *)ret)->sin6_port
-						: ((struct sockaddr_in *)ret)->sin_port);
+	                                        : ((struct sockaddr_in *)ret)->sin_port);
 }
 
 static int listen_on(const struct addrinfo *ai, int *fds, unsigned n, unsigned *ret_port)

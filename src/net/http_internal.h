@@ -48,13 +48,13 @@ struct http_request {
 	struct http_info info;
 	struct op_ctx ctx;
 	struct http_loop *loop;
-	struct http_conn *conn;         /* NULL: the client has gone */
-	struct MHD_Connection *mhd;     /* NULL likewise */
-	struct list node;               /* loop->active */
+	struct http_conn *conn;     /* NULL: the client has gone */
+	struct MHD_Connection *mhd; /* NULL likewise */
+	struct list node;           /* loop->active */
 	void *user;
 	enum http_state state;
 	bool answered, waiting, suspended, polled;
-	bool resumed;                   /* resume or answer inside the handler's own call */
+	bool resumed; /* resume or answer inside the handler's own call */
 	bool expect_continue;
 	uint64_t drained, wait_since_ns;
 	char *target;
@@ -65,7 +65,7 @@ struct http_request {
 
 struct http_conn {
 	struct http_loop *loop;
-	struct http_request *req;       /* reused from request to request */
+	struct http_request *req; /* reused from request to request */
 };
 
 struct http_watch {
@@ -81,13 +81,13 @@ struct http_loop {
 	bool started;
 	struct MHD_Daemon *mhd;
 	int epoll_fd, event_fd, listen_fd;
-	_Atomic(struct http_request *) ready;   /* stack of those whose wait is over */
+	_Atomic(struct http_request *) ready; /* stack of those whose wait is over */
 	struct http_watch *mhd_watch, *event_watch;
-	struct mutex lock;                      /* watches */
+	struct mutex lock; /* watches */
 	struct list watches;
-	struct list active;                     /* from begin to done */
+	struct list active; /* from begin to done */
 	unsigned nactive, npolled;
-	struct http_request *running;           /* whose handler is being called */
+	struct http_request *running; /* whose handler is being called */
 	bool progress, draining, cutting;
 	uint64_t now_ns, id_state;
 	_Atomic uint64_t connections, requests, in_flight, suspends;
@@ -103,8 +103,8 @@ struct http_server {
 
 /* http_request.c: what libmicrohttpd calls */
 void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *mc);
-enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mc, const char *url, const char *method, const char *version,
-				const char *data, size_t *size, void **req);
+enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mc, const char *url, const char *method,
+                                const char *version, const char *data, size_t *size, void **req);
 void http_on_completed(void *cls, struct MHD_Connection *mc, void **req, enum MHD_RequestTerminationCode why);
 void http_on_connection(void *cls, struct MHD_Connection *mc, void **conn, enum MHD_ConnectionNotificationCode what);
 /* Takes what became ready; true when there was something. */

@@ -17,9 +17,9 @@
 #include "base/clock.h"
 #include "net/http_internal.h"
 
-#define POLLED_MAX 512                 /* connections of a loop that wait in the ready list */
-#define POLLED_NS (20 * NS_PER_MS)     /* after that they are suspended */
-#define EARLY_MAX (4u << 20)           /* a refused body up to this is read, so that the connection can go on */
+#define POLLED_MAX 512             /* connections of a loop that wait in the ready list */
+#define POLLED_NS (20 * NS_PER_MS) /* after that they are suspended */
+#define EARLY_MAX (4u << 20)       /* a refused body up to this is read, so that the connection can go on */
 #define READ_BLOCK (256u << 10)
 
 static _Thread_local struct http_loop *current_loop;
@@ -253,7 +253,7 @@ static struct MHD_Response *make_response(struct http_request *r)
 		return MHD_create_response_from_callback(a->size, 1, on_read, r, on_free);
 	case HTTP_READER:
 		return MHD_create_response_from_callback(a->size == HTTP_SIZE_UNKNOWN ? MHD_SIZE_UNKNOWN : a->size,
-							 (size_t)MIN(a->size, READ_BLOCK), on_read, r, on_free);
+		                                         (size_t)MIN(a->size, READ_BLOCK), on_read, r, on_free);
 	}
 	return NULL;
 }
@@ -323,8 +323,7 @@ bool http_drain_ready(struct http_loop *l)
 void http_cut_all(struct http_loop *l)
 {
 	l->cutting = true;
-	LIST_FOREACH_SAFE(it, &l->active)
-	{
+	LIST_FOREACH_SAFE (it, &l->active) {
 		struct http_request *r = LIST_ENTRY(it, struct http_request, node);
 		if (r->suspended && r->mhd) {
 			r->suspended = false;
@@ -339,8 +338,8 @@ struct header_copy {
 	unsigned n;
 };
 
-static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
-				   size_t value_len)
+static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                   const char *value, size_t value_len)
 {
 	struct header_copy *c = cls;
 	struct http_info *in = &c->r->info;
@@ -369,7 +368,7 @@ static void read_length(struct http_request *r)
 			in->content_length = 0; /* libmicrohttpd has refused it */
 	}
 	r->expect_continue = !in->http10 && http_request_header(r, "Expect", &v) &&
-			     str_eq_nocase(v, STR_LIT("100-continue"));
+	                     str_eq_nocase(v, STR_LIT("100-continue"));
 }
 
 static void read_head(struct http_request *r, const char *method, const char *version)
@@ -467,8 +466,8 @@ static enum MHD_Result call_end(struct http_request *r)
 	return r->answered && r->state == HTTP_ENDED ? queue_answer(r) : MHD_NO;
 }
 
-enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mc, const char *url, const char *method, const char *version,
-				const char *data, size_t *size, void **req)
+enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mc, const char *url, const char *method,
+                                const char *version, const char *data, size_t *size, void **req)
 {
 	struct http_request *r = *req;
 	struct http_loop *l = cls;
@@ -532,7 +531,8 @@ bool http_request_header(const struct http_request *r, const char *name, struct 
 
 struct str http_request_peer(struct http_request *r)
 {
-	const union MHD_ConnectionInfo *ci = r->mhd ? MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS) : NULL;
+	const union MHD_ConnectionInfo *ci = r->mhd ? MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+	                                            : NULL;
 	char text[INET6_ADDRSTRLEN] = "";
 	unsigned port = 0;
 

@@ -20,8 +20,8 @@
 #include "net/http_internal.h"
 
 #define EVENTS 16
-#define RUNS_PER_TURN 32       /* a busy client must not keep the loop from its other work */
-#define POLLED_SLEEP_MS 2      /* libmicrohttpd cannot tell what it left while connections are polled */
+#define RUNS_PER_TURN 32  /* a busy client must not keep the loop from its other work */
+#define POLLED_SLEEP_MS 2 /* libmicrohttpd cannot tell what it left while connections are polled */
 #define SLEEP_MS 1000
 #define DRAINING_SLEEP_MS 10
 
@@ -182,13 +182,13 @@ static int loop_open(struct http_server *s, struct http_loop *l, int listen_fd)
 	l->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (l->epoll_fd < 0 || l->event_fd < 0)
 		return -errno;
-	l->mhd = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, http_on_request, l,
-		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_URI_LOG_CALLBACK,
-		http_on_uri, l, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, l, MHD_OPTION_NOTIFY_CONNECTION,
-		http_on_connection, l, MHD_OPTION_CONNECTION_LIMIT, MAX(s->p.max_connections / s->nloops, 1),
-		MHD_OPTION_CONNECTION_TIMEOUT, s->p.idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		s->p.memory_per_connection, MHD_OPTION_END);
+	l->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+	                          http_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+	                          listen_fd, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, l, MHD_OPTION_NOTIFY_COMPLETED,
+	                          http_on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, l,
+	                          MHD_OPTION_CONNECTION_LIMIT, MAX(s->p.max_connections / s->nloops, 1),
+	                          MHD_OPTION_CONNECTION_TIMEOUT, s->p.idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	                          s->p.memory_per_connection, MHD_OPTION_END);
 	if (!l->mhd)
 		return -EIO;
 	di = MHD_get_daemon_info(l->mhd, MHD_DAEMON_INFO_EPOLL_FD);

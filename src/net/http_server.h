@@ -39,13 +39,13 @@ struct http_header {
 /* What a handler may see of a request. All strings are copies in ctx.arena: they live until done(). */
 struct http_info {
 	struct str method;
-	struct str path;               /* as sent: still percent-encoded */
-	struct str query;              /* behind the '?', as sent */
-	struct http_header *headers;   /* in the order of arrival; names as sent */
+	struct str path;             /* as sent: still percent-encoded */
+	struct str query;            /* behind the '?', as sent */
+	struct http_header *headers; /* in the order of arrival; names as sent */
 	unsigned nheaders;
-	size_t header_bytes;           /* request line and headers */
-	uint64_t content_length;       /* HTTP_SIZE_UNKNOWN: chunked */
-	bool has_length;               /* Content-Length or Transfer-Encoding was given */
+	size_t header_bytes;     /* request line and headers */
+	uint64_t content_length; /* HTTP_SIZE_UNKNOWN: chunked */
+	bool has_length;         /* Content-Length or Transfer-Encoding was given */
 	bool http10;
 };
 
@@ -67,13 +67,13 @@ struct http_handler {
 typedef ssize_t (*http_reader_fn)(struct http_request *r, uint64_t off, void *p, size_t len);
 
 struct http_params {
-	const char *address;           /* HOST:PORT, :PORT, [v6]:PORT; port 0: any free one */
-	unsigned loops;                /* 0: 1 */
-	unsigned max_connections;      /* over all loops; 0: 16384 */
-	unsigned idle_timeout_s;       /* 0: 120 */
-	size_t memory_per_connection;  /* 0: 32 KiB: headers, and what is received at a time */
-	uint64_t drain_max;            /* of a refused body: so much is read and dropped, then the connection is cut; 0: 64 MiB */
-	const char *server_name;       /* Server header; NULL: "quoin" */
+	const char *address;          /* HOST:PORT, :PORT, [v6]:PORT; port 0: any free one */
+	unsigned loops;               /* 0: 1 */
+	unsigned max_connections;     /* over all loops; 0: 16384 */
+	unsigned idle_timeout_s;      /* 0: 120 */
+	size_t memory_per_connection; /* 0: 32 KiB: headers, and what is received at a time */
+	uint64_t drain_max;      /* of a refused body: so much is read and dropped, then the connection is cut; 0: 64 MiB */
+	const char *server_name; /* Server header; NULL: "quoin" */
 	struct http_handler handler;
 };
 
@@ -93,15 +93,15 @@ unsigned http_loop_index(const struct http_loop *l);
 void http_loop_wake(struct http_loop *l);
 
 struct http_stats {
-	uint64_t connections;          /* open now */
+	uint64_t connections; /* open now */
 	uint64_t requests, in_flight;
-	uint64_t suspends;             /* waits that left the fast path */
+	uint64_t suspends; /* waits that left the fast path */
 };
 void http_server_stats(const struct http_server *s, struct http_stats *ret);
 
 /* ---- Requests ------------------------------------------------------------------------------------------------------ */
 const struct http_info *http_request_info(const struct http_request *r);
-struct op_ctx *http_request_ctx(struct http_request *r);        /* initialised, origin S3; reset after done() */
+struct op_ctx *http_request_ctx(struct http_request *r); /* initialised, origin S3; reset after done() */
 struct http_loop *http_request_loop(const struct http_request *r);
 void http_request_set_user(struct http_request *r, void *user);
 void *http_request_user(const struct http_request *r);
@@ -135,9 +135,9 @@ void http_reply_close(struct http_request *r);
 /* A front may take whole prefixes of another front, which authorizes and collects the body (up to body_max) before the
  * handler is called, on the loop's thread. The handler answers as above. */
 struct http_route {
-	const char *prefix;            /* "/quoin/admin/" */
+	const char *prefix; /* "/quoin/admin/" */
 	size_t body_max;
-	bool open;                     /* without authorization */
+	bool open; /* without authorization */
 	void (*handler)(void *arg, struct http_request *r, struct str rest, struct str body);
 	void *arg;
 };

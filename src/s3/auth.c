@@ -26,7 +26,8 @@ static int read_payload(struct s3_request *r, struct str *ret_text)
 	if (!s3_header(r, "x-amz-content-sha256", &v) &&
 	    !(r->auth.form == SIGV4_QUERY && s3_query(r, "X-Amz-Content-Sha256", &v))) {
 		if (r->auth.form == SIGV4_HEADER)
-			return op_fail(r->ctx, -QE_INVALID_REQUEST, "Missing required header for this request: x-amz-content-sha256");
+			return op_fail(r->ctx, -QE_INVALID_REQUEST,
+			               "Missing required header for this request: x-amz-content-sha256");
 		v = STR_LIT("UNSIGNED-PAYLOAD");
 	}
 	*ret_text = v;
@@ -37,8 +38,8 @@ static int read_payload(struct s3_request *r, struct str *ret_text)
 		}
 	if (hex_decode(v, r->payload_sha256, sizeof r->payload_sha256) != (int)sizeof r->payload_sha256)
 		return op_fail(r->ctx, -QE_INVALID_ARGUMENT,
-			       "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, "
-			       "STREAMING-UNSIGNED-PAYLOAD-TRAILER or a valid sha256 value.");
+		               "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, "
+		               "STREAMING-UNSIGNED-PAYLOAD-TRAILER or a valid sha256 value.");
 	r->payload = PAYLOAD_SHA256;
 	return 0;
 }
@@ -49,28 +50,35 @@ static int check_scope(struct s3_request *r)
 	struct str want = str_of(r->srv->region);
 
 	if (!str_eqc(r->auth.service, "s3"))
-		return op_fail(r->ctx, -QE_AUTH_MALFORMED, "The authorization header is malformed; incorrect service \"%.*s\". "
-							   "This endpoint belongs to \"s3\".", (int)MIN(r->auth.service.len, 20), r->auth.service.p);
+		return op_fail(r->ctx, -QE_AUTH_MALFORMED,
+		               "The authorization header is malformed; incorrect service \"%.*s\". "
+		               "This endpoint belongs to \"s3\".",
+		               (int)MIN(r->auth.service.len, 20), r->auth.service.p);
 	if (want.len == 0 || !r->op || r->op->scope == S3_SERVICE || str_eq(r->auth.region, want))
 		return 0;
 	/* Clients look a bucket's region up with the default one. */
 	if (str_eqc(r->auth.region, "us-east-1") && str_eqc(str_of(r->op->name), "GetBucketLocation"))
 		return 0;
 	return op_fail(r->ctx, r->auth.form == SIGV4_QUERY ? -QE_AUTH_QUERY : -QE_AUTH_MALFORMED,
-		       "The authorization header is malformed; the region '%.*s' is wrong; expecting '%.*s'",
-		       (int)MIN(r->auth.region.len, 32), r->auth.region.p, STR_FMT(want));
+	               "The authorization header is malformed; the region '%.*s' is wrong; expecting '%.*s'",
+	               (int)MIN(r->auth.region.len, 32), r->auth.region.p, STR_FMT(want));
 }
 
 bool s3_is_signed(const struct s3_request *r)
 {
-	return s3_header(r, "Authorization", NULL) || s3_query(r, "X-Amz-Signature", NULL) || s3_query(r, "X-Amz-Credential", NULL);
+	return s3_header(r, "Authorization", NULL) || s3_query(r, "X-Amz-Signature", NULL) ||
+	       s3_query(r, "X-Amz-Credential", NULL);
 }
 
 int s3_auth(struct s3_request *r)
 {
 	struct s3_server *s = r->srv;
-	struct sigv4_request q = {.method = r->in->method, .path = r->in->path, .query = r->query, .nquery = r->nquery,
-				  .headers = (const struct sigv4_header *)r->in->headers, .nheaders = r->in->nheaders};
+	struct sigv4_request q = {.method = r->in->method,
+	                          .path = r->in->path,
+	                          .query = r->query,
+	                          .nquery = r->nquery,
+	                          .headers = (const struct sigv4_header *)r->in->headers,
+	                          .nheaders = r->in->nheaders};
 	struct str payload, key = str_of(s->access_key);
 	int rc;
 
@@ -89,5 +97,5 @@ int s3_auth(struct s3_request *r)
 	if (rc < 0)
 		return rc;
 	return sigv4_verify(r->ctx, &q, &r->auth, str_of(s->secret_key), payload, clock_wall_ns(),
-			    &s->loops[http_loop_index(http_request_loop(r->http))].keys, &r->signing_key);
+	                    &s->loops[http_loop_index(http_request_loop(r->http))].keys, &r->signing_key);
 }

@@ -35,7 +35,7 @@ static int read_checksum_headers(struct s3_request *r)
 			continue;
 		if (r->want.algo != S3_ALGO_NONE)
 			return op_fail(r->ctx, -QE_INVALID_REQUEST,
-				       "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
+			               "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
 		rc = s3_checksum_parse(algo, str_trim(r->in->headers[i].value), &r->want);
 		if (rc < 0 || (r->want.composite && r->op && r->op->body == S3_BODY_STREAM))
 			return op_fail(r->ctx, -QE_INVALID_REQUEST, "Value for %s header is invalid.", s3_algos[algo].header);
@@ -54,7 +54,7 @@ static int read_trailer_header(struct s3_request *r)
 		return op_fail(r->ctx, -QE_INVALID_REQUEST, "The value specified in the x-amz-trailer header is not supported");
 	if (r->want.algo != S3_ALGO_NONE)
 		return op_fail(r->ctx, -QE_INVALID_REQUEST,
-			       "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
+		               "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
 	return 0;
 }
 
@@ -114,7 +114,8 @@ int s3_body_init(struct s3_request *r)
 		return 0;
 	if (mode == S3_BODY_STREAM && !r->in->has_length)
 		return -QE_MISSING_LENGTH;
-	if (r->payload == PAYLOAD_CHUNKED || r->payload == PAYLOAD_CHUNKED_TRAILER || r->payload == PAYLOAD_UNSIGNED_TRAILER) {
+	if (r->payload == PAYLOAD_CHUNKED || r->payload == PAYLOAD_CHUNKED_TRAILER ||
+	    r->payload == PAYLOAD_UNSIGNED_TRAILER) {
 		rc = init_chunked(r);
 		if (rc < 0)
 			return rc;
@@ -265,7 +266,7 @@ int s3_body_check(struct s3_request *r, const struct object_digests *d)
 	s3_checksum_of_digests(r->want.algo, d, &got);
 	if (!s3_checksum_equal(&got, &r->want))
 		return op_fail(r->ctx, -QE_BAD_DIGEST, "The %s you specified did not match the calculated checksum.",
-			       s3_algos[r->want.algo].name);
+		               s3_algos[r->want.algo].name);
 	return 0;
 }
 

@@ -121,7 +121,8 @@ void s3_checksum_of_digests(enum s3_algo algo, const struct object_digests *d, s
 
 bool s3_checksum_equal(const struct s3_checksum *a, const struct s3_checksum *b)
 {
-	return a->algo == b->algo && a->has_value && b->has_value && memcmp(a->value, b->value, s3_algos[a->algo].bytes) == 0;
+	return a->algo == b->algo && a->has_value && b->has_value &&
+	       memcmp(a->value, b->value, s3_algos[a->algo].bytes) == 0;
 }
 
 bool s3_checksum_of_info(const struct object_info *info, struct s3_checksum *ret)
@@ -180,7 +181,8 @@ static bool composite_value(enum s3_algo algo, const uint8_t *p, size_t len, uin
 	}
 }
 
-bool s3_checksum_combine(enum s3_algo algo, bool composite, const struct object_part *parts, unsigned n, struct s3_checksum *ret)
+bool s3_checksum_combine(enum s3_algo algo, bool composite, const struct object_part *parts, unsigned n,
+                         struct s3_checksum *ret)
 {
 	CLEANUP_BUF struct buf values = BUF_INIT;
 	struct s3_checksum part;

@@ -11,23 +11,23 @@
 enum s3_algo { S3_CRC32, S3_CRC32C, S3_CRC64NVME, S3_SHA1, S3_SHA256, S3_ALGOS, S3_ALGO_NONE = S3_ALGOS };
 
 struct s3_algo_info {
-	const char *name;        /* CRC32C */
-	const char *header;      /* x-amz-checksum-crc32c */
-	const char *element;     /* ChecksumCRC32C */
+	const char *name;    /* CRC32C */
+	const char *header;  /* x-amz-checksum-crc32c */
+	const char *element; /* ChecksumCRC32C */
 	unsigned bytes;
-	unsigned digest;         /* enum object_digest; 0: always there */
-	bool full, composite;    /* types that it may have for a multipart object */
+	unsigned digest;      /* enum object_digest; 0: always there */
+	bool full, composite; /* types that it may have for a multipart object */
 };
 extern const struct s3_algo_info s3_algos[S3_ALGOS];
 
-enum s3_algo s3_algo_by_name(struct str name);          /* any case; S3_ALGO_NONE */
+enum s3_algo s3_algo_by_name(struct str name); /* any case; S3_ALGO_NONE */
 enum s3_algo s3_algo_by_header(struct str header);
 
 #define S3_CHECKSUM_MAX 32
 struct s3_checksum {
 	enum s3_algo algo;
 	bool composite;
-	unsigned parts;          /* composite: the number behind the '-' (0: not told) */
+	unsigned parts; /* composite: the number behind the '-' (0: not told) */
 	uint8_t value[S3_CHECKSUM_MAX];
 	bool has_value;
 };
@@ -44,6 +44,7 @@ bool s3_checksum_equal(const struct s3_checksum *a, const struct s3_checksum *b)
 bool s3_checksum_of_info(const struct object_info *info, struct s3_checksum *ret);
 
 /* Of a multipart object from its parts' (all of one algorithm). False: a part has none. */
-bool s3_checksum_combine(enum s3_algo algo, bool composite, const struct object_part *parts, unsigned n, struct s3_checksum *ret);
+bool s3_checksum_combine(enum s3_algo algo, bool composite, const struct object_part *parts, unsigned n,
+                         struct s3_checksum *ret);
 
 #endif

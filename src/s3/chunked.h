@@ -18,20 +18,18 @@
 #include "base/str.h"
 #include "crypto/sigv4.h"
 
-#define S3_CHUNK_LINE 512          /* a chunk's head, or a trailing header */
+#define S3_CHUNK_LINE 512 /* a chunk's head, or a trailing header */
 #define S3_TRAILERS 8
 #define S3_TRAILER_BYTES 2048
 
-enum s3_chunked_state {
-	CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER, CHUNK_DONE, CHUNK_FAILED
-};
+enum s3_chunked_state { CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER, CHUNK_DONE, CHUNK_FAILED };
 
 struct s3_chunked {
 	enum s3_chunked_state state;
 	bool is_signed, with_trailer;
-	int rc;                      /* of CHUNK_FAILED */
-	uint64_t left;               /* of the chunk */
-	bool last;                   /* the chunk is the last one */
+	int rc;        /* of CHUNK_FAILED */
+	uint64_t left; /* of the chunk */
+	bool last;     /* the chunk is the last one */
 	struct sigv4_chain chain;
 	struct sigv4_hash hash;
 	char signature[SIGV4_HEX];

@@ -23,10 +23,9 @@ s3_handler_fn s3_delete_object, s3_delete_objects;
 s3_handler_fn s3_get_tagging, s3_put_tagging, s3_delete_tagging;
 /* op_multipart.c */
 s3_handler_fn s3_create_upload, s3_upload_part_begin, s3_upload_part, s3_list_parts, s3_complete_upload_begin,
-	s3_complete_upload, s3_abort_upload,
-	s3_list_uploads;
+	s3_complete_upload, s3_abort_upload, s3_list_uploads;
 /* op_config.c */
-s3_handler_fn s3_get_bucket_versioning, s3_get_acl, s3_put_acl, s3_get_accelerate, s3_get_request_payment, s3_get_logging,
-	s3_get_notification, s3_not_configured, s3_delete_nothing;
+s3_handler_fn s3_get_bucket_versioning, s3_get_acl, s3_put_acl, s3_get_accelerate, s3_get_request_payment,
+	s3_get_logging, s3_get_notification, s3_not_configured, s3_delete_nothing;
 
 #endif

@@ -10,9 +10,11 @@ static const struct {
 	const char *path;
 	enum probe probe;
 } probes[] = {
-	{"/minio/health/live", PROBE_LIVE},	{"/minio/health/ready", PROBE_READY},	  {"/minio/health/cluster", PROBE_WRITE},
-	{"/minio/health/cluster/read", PROBE_READ}, {"/quoin/health/live", PROBE_LIVE},	  {"/quoin/health/ready", PROBE_READY},
-	{"/health/live", PROBE_LIVE},		{"/health/ready", PROBE_READY},		  {"/health/cluster", PROBE_WRITE},
+	{"/minio/health/live", PROBE_LIVE},     {"/minio/health/ready", PROBE_READY},
+	{"/minio/health/cluster", PROBE_WRITE}, {"/minio/health/cluster/read", PROBE_READ},
+	{"/quoin/health/live", PROBE_LIVE},     {"/quoin/health/ready", PROBE_READY},
+	{"/health/live", PROBE_LIVE},           {"/health/ready", PROBE_READY},
+	{"/health/cluster", PROBE_WRITE},
 };
 
 static void answer(struct s3_request *r, enum probe probe)

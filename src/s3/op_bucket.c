@@ -91,8 +91,8 @@ void s3_create_bucket(struct s3_request *r)
 {
 	struct str v;
 	int rc = s3_header(r, "x-amz-bucket-object-lock-enabled", &v) && str_eq_nocase(v, STR_LIT("true"))
-			 ? op_fail(r->ctx, -QE_NOT_IMPLEMENTED, "Object lock is not implemented.")
-			 : 0;
+	             ? op_fail(r->ctx, -QE_NOT_IMPLEMENTED, "Object lock is not implemented.")
+	             : 0;
 
 	if (rc == 0 && !object_bucket_name_ok(r->bucket))
 		rc = -QE_INVALID_BUCKET_NAME;

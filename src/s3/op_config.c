@@ -91,7 +91,7 @@ void s3_get_acl(struct s3_request *r)
 	xml_begin(&b, "AccessControlPolicy");
 	s3_put_owner(&b, "Owner", r);
 	buf_add_c(&b, "<AccessControlList><Grant><Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
-		      "xsi:type=\"CanonicalUser\">");
+	              "xsi:type=\"CanonicalUser\">");
 	xml_put_c(&b, "ID", S3_OWNER_ID);
 	xml_put_c(&b, "DisplayName", r->srv->server_name);
 	buf_add_c(&b, "</Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList>");

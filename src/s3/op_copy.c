@@ -40,7 +40,8 @@ static int parse_source(struct s3_request *r, struct object_copy_args *a)
 		v = str_sub(v, 1, v.len - 1);
 	slash = str_find(v, '/', 0);
 	if (rc < 0 || slash <= 0 || (size_t)slash + 1 == v.len)
-		return op_fail(r->ctx, -QE_INVALID_ARGUMENT, "Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
+		return op_fail(r->ctx, -QE_INVALID_ARGUMENT,
+		               "Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
 	a->src_bucket = str_sub(v, 0, (size_t)slash);
 	a->src_key = str_sub(v, (size_t)slash + 1, v.len - (size_t)slash - 1);
 	if (a->src_key.len > OBJECT_KEY_MAX)
@@ -116,11 +117,12 @@ void s3_copy_object(struct s3_request *r)
 		rc = s3_storage_class(r, &c->a.storage_class);
 	if (rc == 0)
 		rc = s3_conditions(r, "", &c->a.cond);
-	if (rc == 0 && !c->a.replace_meta && !s3_header(r, "x-amz-storage-class", NULL) && str_eq(c->a.src_bucket, r->bucket) &&
-	    str_eq(c->a.src_key, r->key) && c->a.src_version.len == 0)
-		rc = op_fail(r->ctx, -QE_INVALID_REQUEST,
-			     "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
-			     "metadata, storage class, website redirect location or encryption attributes.");
+	if (rc == 0 && !c->a.replace_meta && !s3_header(r, "x-amz-storage-class", NULL) &&
+	    str_eq(c->a.src_bucket, r->bucket) && str_eq(c->a.src_key, r->key) && c->a.src_version.len == 0)
+		rc = op_fail(
+			r->ctx, -QE_INVALID_REQUEST,
+			"This copy request is illegal because it is trying to copy an object to itself without changing the object's "
+			"metadata, storage class, website redirect location or encryption attributes.");
 	start(r, c, rc);
 }
 
@@ -142,9 +144,10 @@ static int copy_range(struct s3_request *r, struct object_copy_args *a)
 	a->has_range = true;
 	return 0;
 bad:
-	return op_fail(r->ctx, -QE_INVALID_ARGUMENT,
-		       "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based "
-		       "offsets of the first and last bytes to copy");
+	return op_fail(
+		r->ctx, -QE_INVALID_ARGUMENT,
+		"The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based "
+		"offsets of the first and last bytes to copy");
 }
 
 void s3_upload_part_copy(struct s3_request *r)

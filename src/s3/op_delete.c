@@ -23,7 +23,7 @@ void s3_delete_object(struct s3_request *r)
 
 	/* Deleting all the same would be the opposite of what was asked for. */
 	if (rc == 0 && (s3_header(r, "If-Match", NULL) || s3_header(r, "x-amz-if-match-last-modified-time", NULL) ||
-			s3_header(r, "x-amz-if-match-size", NULL)))
+	                s3_header(r, "x-amz-if-match-size", NULL)))
 		rc = op_fail(r->ctx, -QE_NOT_IMPLEMENTED, "Conditional deletes are not implemented.");
 	if (rc == 0)
 		rc = object_delete(r->srv->store, r->ctx, r->bucket, r->key, version, NULL, on_deleted, r);
@@ -36,7 +36,7 @@ struct multi {
 	bool quiet;
 	unsigned n;
 	struct object_delete_item *items;
-	unsigned nsent;                        /* those with a well-formed key */
+	unsigned nsent; /* those with a well-formed key */
 	struct object_delete_item *sent;
 };
 

@@ -19,8 +19,8 @@
 #include "s3/request.h"
 #include "s3/xml_write.h"
 
-#define WHOLE_MAX (256u << 10)   /* read and sent in one piece */
-#define AHEAD (1u << 20)         /* read by a worker at a time */
+#define WHOLE_MAX (256u << 10) /* read and sent in one piece */
+#define AHEAD (1u << 20)       /* read by a worker at a time */
 
 /* Who reads at present: a worker's job passes it from RUNNING to DONE; the request waits for it in WAITED, and has left
  * in ABANDONED, when the worker frees everything. */
@@ -28,20 +28,20 @@ enum job { JOB_IDLE, JOB_RUNNING, JOB_WAITED, JOB_DONE, JOB_ABANDONED };
 
 struct block {
 	char *p;
-	uint64_t off;            /* in the object */
-	size_t len;              /* 0: empty */
+	uint64_t off; /* in the object */
+	size_t len;   /* 0: empty */
 };
 
 struct get {
 	struct s3_request *r;
 	struct object_handle *h;
-	uint64_t off, len;       /* of the object: what is sent */
-	bool blocking;           /* a worker reads ahead */
+	uint64_t off, len; /* of the object: what is sent */
+	bool blocking;     /* a worker reads ahead */
 	_Atomic int job;
 	struct work work;
-	struct block want;       /* the job's */
+	struct block want; /* the job's */
 	int rc;
-	struct block have;       /* being sent */
+	struct block have; /* being sent */
 	char *spare;
 	void (*ready)(struct get *g); /* after the job, on its thread; NULL: the reader looks */
 };
@@ -269,7 +269,7 @@ static int find_range(struct s3_request *r, const struct object_info *info, stru
 		return 200;
 	}
 	http_reply_headerf(r->http, "Content-Range", "bytes %llu-%llu/%llu", (unsigned long long)g->off,
-			   (unsigned long long)(g->off + g->len - 1), (unsigned long long)info->size);
+	                   (unsigned long long)(g->off + g->len - 1), (unsigned long long)info->size);
 	return 206;
 }
 

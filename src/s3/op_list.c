@@ -12,7 +12,7 @@
 struct listing {
 	struct object_list_args a;
 	struct object_list page;
-	unsigned max;            /* as asked, at most S3_PAGE; 0 is allowed */
+	unsigned max; /* as asked, at most S3_PAGE; 0 is allowed */
 	bool url, owner;
 };
 

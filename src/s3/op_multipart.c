@@ -28,14 +28,15 @@ static int agreed_checksum(struct s3_request *r, struct s3_checksum *ret)
 	if (!s3_header(r, "x-amz-checksum-algorithm", &v)) {
 		if (s3_header(r, "x-amz-checksum-type", NULL))
 			return op_fail(r->ctx, -QE_INVALID_REQUEST,
-				       "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.");
+			               "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.");
 		return 0;
 	}
 	ret->algo = s3_algo_by_name(v);
 	if (ret->algo == S3_ALGO_NONE)
-		return op_fail(r->ctx, -QE_INVALID_REQUEST,
-			       "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, "
-			       "CRC64NVME, SHA1, SHA256]");
+		return op_fail(
+			r->ctx, -QE_INVALID_REQUEST,
+			"Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, "
+			"CRC64NVME, SHA1, SHA256]");
 	ret->composite = s3_algos[ret->algo].composite;
 	if (!s3_header(r, "x-amz-checksum-type", &type))
 		return 0;
@@ -43,8 +44,9 @@ static int agreed_checksum(struct s3_request *r, struct s3_checksum *ret)
 	if (!ret->composite && !str_eq_nocase(type, STR_LIT("FULL_OBJECT")))
 		return op_fail(r->ctx, -QE_INVALID_REQUEST, "Value for x-amz-checksum-type header is invalid.");
 	if (ret->composite ? !s3_algos[ret->algo].composite : !s3_algos[ret->algo].full)
-		return op_fail(r->ctx, -QE_INVALID_REQUEST, "The %s checksum type cannot be used with the %s checksum algorithm.",
-			       ret->composite ? "COMPOSITE" : "FULL_OBJECT", s3_algos[ret->algo].name);
+		return op_fail(r->ctx, -QE_INVALID_REQUEST,
+		               "The %s checksum type cannot be used with the %s checksum algorithm.",
+		               ret->composite ? "COMPOSITE" : "FULL_OBJECT", s3_algos[ret->algo].name);
 	return 0;
 }
 
@@ -92,7 +94,7 @@ void s3_create_upload(struct s3_request *r)
 
 /* ---- Parts ----------------------------------------------------------------------------------------------------------- */
 struct part {
-	enum s3_algo keep;       /* the upload's */
+	enum s3_algo keep; /* the upload's */
 };
 
 static int upload_of(struct s3_request *r, uint64_t *ret_id, struct object_upload_info *ret)
@@ -127,8 +129,8 @@ void s3_upload_part_begin(struct s3_request *r)
 	if (rc == 0 && agreed.algo != S3_ALGO_NONE) {
 		if (sent != S3_ALGO_NONE && sent != agreed.algo)
 			rc = op_fail(r->ctx, -QE_INVALID_REQUEST,
-				     "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
-				     s3_algos[agreed.algo].name, s3_algos[sent].name);
+			             "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
+			             s3_algos[agreed.algo].name, s3_algos[sent].name);
 		r->digests |= s3_algos[agreed.algo].digest;
 	}
 	if (rc == 0)
@@ -295,7 +297,8 @@ static int look_up_parts(struct s3_request *r, struct complete *c, struct object
 	bool more = true;
 
 	while (more && at < c->n) {
-		int rc = object_part_list(r->srv->store, r->ctx, r->bucket, r->key, c->id, after, S3_PAGE, &page, &n, &more, &seq);
+		int rc = object_part_list(r->srv->store, r->ctx, r->bucket, r->key, c->id, after, S3_PAGE, &page, &n, &more,
+		                          &seq);
 		if (rc < 0)
 			return rc;
 		for (unsigned i = 0; i < n && at < c->n; i++) {
@@ -320,8 +323,10 @@ static int object_checksum(struct s3_request *r, struct complete *c, const struc
 	if (rc < 0)
 		return rc;
 	if (!s3_checksum_combine(agreed->algo, agreed->composite, have, c->n, &c->sum))
-		return op_fail(r->ctx, -QE_INVALID_REQUEST, "The upload was created using a %s checksum. The complete request must include "
-							    "the checksum for each part.", s3_algos[agreed->algo].name);
+		return op_fail(r->ctx, -QE_INVALID_REQUEST,
+		               "The upload was created using a %s checksum. The complete request must include "
+		               "the checksum for each part.",
+		               s3_algos[agreed->algo].name);
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->parts[i].checksum.len == 0)
 			c->parts[i].checksum = have[i].checksum; /* the very parts that were looked at */
@@ -334,11 +339,13 @@ static int check_claim(struct s3_request *r, const struct s3_checksum *claim, co
 	if (claim->algo == S3_ALGO_NONE)
 		return 0;
 	if (sum->algo != claim->algo)
-		return op_fail(r->ctx, -QE_INVALID_REQUEST, "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: "
-							    "%s", sum->algo == S3_ALGO_NONE ? "null" : s3_algos[sum->algo].name,
-			       s3_algos[claim->algo].name);
+		return op_fail(r->ctx, -QE_INVALID_REQUEST,
+		               "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: "
+		               "%s",
+		               sum->algo == S3_ALGO_NONE ? "null" : s3_algos[sum->algo].name, s3_algos[claim->algo].name);
 	if (!s3_checksum_equal(claim, sum) || (claim->parts && claim->parts != sum->parts))
-		return op_fail(r->ctx, -QE_BAD_DIGEST, "The %s you specified did not match the calculated checksum.", s3_algos[claim->algo].name);
+		return op_fail(r->ctx, -QE_BAD_DIGEST, "The %s you specified did not match the calculated checksum.",
+		               s3_algos[claim->algo].name);
 	return 0;
 }
 
@@ -395,7 +402,7 @@ void s3_complete_upload(struct s3_request *r)
 		rc = check_claim(r, &c->claim, &c->sum);
 	if (rc == 0)
 		rc = object_upload_complete(r->srv->store, r->ctx, r->bucket, r->key, c->id, c->parts, c->n,
-					    s3_checksum_store(s3_arena(r), &c->sum), &c->cond, &c->info, on_completed, c);
+		                            s3_checksum_store(s3_arena(r), &c->sum), &c->cond, &c->info, on_completed, c);
 	s3_fails(r, rc);
 }
 
@@ -435,8 +442,8 @@ static void put_upload(struct buf *b, struct s3_request *r, const struct object_
 	xml_close(b, "Upload");
 }
 
-static void put_uploads(struct buf *b, struct s3_request *r, const struct object_upload_list_args *a, const struct object_upload_list *l,
-			unsigned max, bool url)
+static void put_uploads(struct buf *b, struct s3_request *r, const struct object_upload_list_args *a,
+                        const struct object_upload_list *l, unsigned max, bool url)
 {
 	xml_begin(b, "ListMultipartUploadsResult");
 	xml_put(b, "Bucket", r->bucket);
@@ -462,8 +469,10 @@ static void put_uploads(struct buf *b, struct s3_request *r, const struct object
 
 void s3_list_uploads(struct s3_request *r)
 {
-	struct object_upload_list_args a = {.bucket = r->bucket, .prefix = s3_query_or(r, "prefix", ""),
-					    .delimiter = s3_query_or(r, "delimiter", ""), .key_marker = s3_query_or(r, "key-marker", "")};
+	struct object_upload_list_args a = {.bucket = r->bucket,
+	                                    .prefix = s3_query_or(r, "prefix", ""),
+	                                    .delimiter = s3_query_or(r, "delimiter", ""),
+	                                    .key_marker = s3_query_or(r, "key-marker", "")};
 	struct object_upload_list l = {0};
 	struct buf b = BUF_INIT;
 	struct str v = STR_LIT("");

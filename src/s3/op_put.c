@@ -48,7 +48,8 @@ static void commit(struct put *p)
 		return;
 	if (p->keep.algo != S3_ALGO_NONE)
 		s3_checksum_of_digests(p->keep.algo, d, &p->keep);
-	rc = object_put_commit(r->put, r->ctx, (struct str){0}, s3_checksum_store(s3_arena(r), &p->keep), &p->info, on_committed, p);
+	rc = object_put_commit(r->put, r->ctx, (struct str){0}, s3_checksum_store(s3_arena(r), &p->keep), &p->info,
+	                       on_committed, p);
 	s3_fails(r, rc);
 }
 

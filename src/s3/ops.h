@@ -17,20 +17,20 @@ typedef void s3_handler_fn(struct s3_request *r);
 enum s3_scope { S3_SERVICE, S3_BUCKET, S3_OBJECT };
 
 enum s3_body {
-	S3_BODY_NONE,    /* a body is dropped */
-	S3_BODY_SMALL,   /* a document, collected in memory */
-	S3_BODY_STREAM   /* object data: begin opens the put session */
+	S3_BODY_NONE,  /* a body is dropped */
+	S3_BODY_SMALL, /* a document, collected in memory */
+	S3_BODY_STREAM /* object data: begin opens the put session */
 };
 
 struct s3_op {
 	const char *name, *method;
 	enum s3_scope scope;
-	const char *query;       /* parameters that must be there, with '&' between them; "name=value" asks for the value */
-	const char *header;      /* a header that must be there */
-	const char *action;      /* IAM */
+	const char *query;  /* parameters that must be there, with '&' between them; "name=value" asks for the value */
+	const char *header; /* a header that must be there */
+	const char *action; /* IAM */
 	enum s3_body body;
-	int err;                 /* the answer of a row whose configuration never exists (after a look at the bucket) */
-	s3_handler_fn *begin;    /* once the head is read; NULL: nothing to do. S3_BODY_STREAM: opens the put session */
+	int err;              /* the answer of a row whose configuration never exists (after a look at the bucket) */
+	s3_handler_fn *begin; /* once the head is read; NULL: nothing to do. S3_BODY_STREAM: opens the put session */
 	s3_handler_fn *run;
 };
 

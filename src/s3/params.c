@@ -86,7 +86,12 @@ int s3_part_number(struct s3_request *r, unsigned *ret)
 
 /* ---- Metadata -------------------------------------------------------------------------------------------------------- */
 static const char *const kept_headers[] = {
-	"cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires",
+	"cache-control",
+	"content-disposition",
+	"content-encoding",
+	"content-language",
+	"content-type",
+	"expires",
 	"x-amz-website-redirect-location",
 };
 
@@ -159,7 +164,7 @@ int s3_meta(struct s3_request *r, struct str *ret)
 	for (unsigned i = 0; i < r->in->nheaders; i++) {
 		struct str name = r->in->headers[i].name, value;
 		bool meta = name.len > sizeof META_PREFIX - 1 &&
-			    str_eq_nocase(str_sub(name, 0, sizeof META_PREFIX - 1), STR_LIT(META_PREFIX));
+		            str_eq_nocase(str_sub(name, 0, sizeof META_PREFIX - 1), STR_LIT(META_PREFIX));
 
 		if ((!meta && !is_kept(name)) || seen_before(r, i))
 			continue;
@@ -225,9 +230,10 @@ int s3_tags_header(struct s3_request *r, struct str *ret)
 	if (!s3_header(r, "x-amz-tagging", &v))
 		return 0;
 	if (uri_parse_query(s3_arena(r), v, 11, &p, &n) < 0)
-		return op_fail(r->ctx, -QE_INVALID_ARGUMENT,
-			       "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name "
-			       "duplicates.");
+		return op_fail(
+			r->ctx, -QE_INVALID_ARGUMENT,
+			"The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name "
+			"duplicates.");
 	if (n > 10)
 		return op_fail(r->ctx, -QE_INVALID_TAG, "Object tags cannot be greater than 10");
 	for (unsigned i = 0; i < n; i++) {
@@ -269,7 +275,8 @@ static bool cond_date(struct s3_request *r, const char *prefix, const char *name
 {
 	struct str v;
 
-	return cond_header(r, prefix, name, &v) && (clock_parse_http(str_trim(v), ret) == 0 || clock_parse_iso(str_trim(v), ret) == 0);
+	return cond_header(r, prefix, name, &v) &&
+	       (clock_parse_http(str_trim(v), ret) == 0 || clock_parse_iso(str_trim(v), ret) == 0);
 }
 
 int s3_conditions(struct s3_request *r, const char *prefix, struct object_cond *ret)
@@ -286,16 +293,23 @@ int s3_conditions(struct s3_request *r, const char *prefix, struct object_cond *
 
 /* ---- What is not there ----------------------------------------------------------------------------------------------- */
 static const char *const unsupported[] = {
-	"x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm",
-	"x-amz-copy-source-server-side-encryption-customer-algorithm", "x-amz-grant-read", "x-amz-grant-read-acp", "x-amz-grant-write",
-	"x-amz-grant-write-acp", "x-amz-grant-full-control", "x-amz-write-offset-bytes",
+	"x-amz-server-side-encryption",
+	"x-amz-server-side-encryption-customer-algorithm",
+	"x-amz-copy-source-server-side-encryption-customer-algorithm",
+	"x-amz-grant-read",
+	"x-amz-grant-read-acp",
+	"x-amz-grant-write",
+	"x-amz-grant-write-acp",
+	"x-amz-grant-full-control",
+	"x-amz-write-offset-bytes",
 };
 
 int s3_refuse_unsupported(struct s3_request *r)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++)
 		if (s3_header(r, unsupported[i], NULL))
-			return op_fail(r->ctx, -QE_NOT_IMPLEMENTED, "The header %s asks for what is not implemented.", unsupported[i]);
+			return op_fail(r->ctx, -QE_NOT_IMPLEMENTED, "The header %s asks for what is not implemented.",
+			               unsupported[i]);
 	if (s3_header(r, "x-amz-object-lock-mode", NULL) || s3_header(r, "x-amz-object-lock-retain-until-date", NULL) ||
 	    s3_header(r, "x-amz-object-lock-legal-hold", NULL))
 		return op_fail(r->ctx, -QE_INVALID_REQUEST, "Bucket is missing Object Lock Configuration");

@@ -54,9 +54,8 @@ static void reply_posix(struct s3_request *r, const struct object_info *info)
 		return;
 	if (!has_meta(info, "x-amz-meta-mtime"))
 		http_reply_headerf(r->http, "x-amz-meta-mtime", "%llu.%09llu", (unsigned long long)(t / NS_PER_S),
-				   (unsigned long long)(t % NS_PER_S));
-	if (info->attr.mode && !S_ISREG(info->attr.mode) && !S_ISDIR(info->attr.mode) &&
-	    !has_meta(info, "x-amz-meta-mode"))
+		                   (unsigned long long)(t % NS_PER_S));
+	if (info->attr.mode && !S_ISREG(info->attr.mode) && !S_ISDIR(info->attr.mode) && !has_meta(info, "x-amz-meta-mode"))
 		http_reply_headerf(r->http, "x-amz-meta-mode", "%u", info->attr.mode);
 }
 

@@ -7,7 +7,8 @@
 
 #include "s3/request.h"
 
-#define S3_OWNER_ID "02d6176db174dc93cb1b899f7c6078f08654445fe8cf1b6ce98d8855f66bdbf4" /* of MinIO, which clients know */
+#define S3_OWNER_ID                                                                                                    \
+	"02d6176db174dc93cb1b899f7c6078f08654445fe8cf1b6ce98d8855f66bdbf4" /* of MinIO, which clients know */
 
 int s3_bucket_exists(struct s3_request *r) WARN_UNUSED;
 void s3_put_owner(struct buf *b, const char *element, const struct s3_request *r);

@@ -95,8 +95,8 @@ static void on_done(void *arg, struct http_request *h, bool complete)
 	buf_free(&r->small);
 	if (r->free_fn && !r->answered)
 		r->free_fn(r->data);
-	log_debug("s3", "%s %.*s/%.*s status=%u complete=%d req=%016llx", r->op ? r->op->name : "-", STR_FMT(r->bucket), STR_FMT(r->key),
-		  r->status, complete, (unsigned long long)r->ctx->request_id);
+	log_debug("s3", "%s %.*s/%.*s status=%u complete=%d req=%016llx", r->op ? r->op->name : "-", STR_FMT(r->bucket),
+	          STR_FMT(r->key), r->status, complete, (unsigned long long)r->ctx->request_id);
 }
 
 /* After each turn of a loop: what the handlers submitted becomes a record. */
@@ -187,11 +187,12 @@ struct s3_server *s3_server_start(const struct s3_params *p, struct op_ctx *ctx)
 
 	if (!s)
 		return NULL;
-	s->http = http_server_start(
-		&(struct http_params){.address = s->address, .loops = s->p.loops, .max_connections = p->max_connections,
-				      .idle_timeout_s = p->idle_timeout_s,
-				      .handler = {on_begin, on_body, on_end, on_done, on_turn, s}},
-		ctx);
+	s->http = http_server_start(&(struct http_params){.address = s->address,
+	                                                  .loops = s->p.loops,
+	                                                  .max_connections = p->max_connections,
+	                                                  .idle_timeout_s = p->idle_timeout_s,
+	                                                  .handler = {on_begin, on_body, on_end, on_done, on_turn, s}},
+	                            ctx);
 	if (!s->http)
 		return server_free(s);
 	fd = meta_event_fd(set);

@@ -20,7 +20,7 @@
 
 #define S3_HEADER_BYTES 8192
 #define S3_USER_META 2048
-#define S3_SMALL_MAX (2u << 20)      /* a document: DeleteObjects with 1000 long keys, 10000 parts */
+#define S3_SMALL_MAX (2u << 20) /* a document: DeleteObjects with 1000 long keys, 10000 parts */
 #define S3_PAGE 1000
 #define S3_QUERY_MAX 128
 
@@ -30,7 +30,7 @@ struct s3_server {
 	struct http_server *http;
 	struct object_store *store;
 	char deployment[37], host_id[65];
-	struct s3_loop *loops;            /* per event loop */
+	struct s3_loop *loops; /* per event loop */
 };
 
 struct s3_loop {
@@ -38,7 +38,14 @@ struct s3_loop {
 	bool attached;
 };
 
-enum s3_payload { PAYLOAD_NONE, PAYLOAD_SHA256, PAYLOAD_UNSIGNED, PAYLOAD_CHUNKED, PAYLOAD_CHUNKED_TRAILER, PAYLOAD_UNSIGNED_TRAILER };
+enum s3_payload {
+	PAYLOAD_NONE,
+	PAYLOAD_SHA256,
+	PAYLOAD_UNSIGNED,
+	PAYLOAD_CHUNKED,
+	PAYLOAD_CHUNKED_TRAILER,
+	PAYLOAD_UNSIGNED_TRAILER
+};
 
 enum s3_out { S3_OUT_EMPTY, S3_OUT_HEAD, S3_OUT_BUFFER, S3_OUT_READER };
 
@@ -49,30 +56,30 @@ struct s3_request {
 	struct op_ctx *ctx;
 	const struct s3_op *op;
 	const struct http_route *route;
-	struct str bucket, key;           /* decoded; "" when there is none */
-	struct str host_bucket;           /* virtual-host style */
+	struct str bucket, key; /* decoded; "" when there is none */
+	struct str host_bucket; /* virtual-host style */
 	struct uri_param *query;
 	unsigned nquery;
 	struct sigv4_auth auth;
 	struct sigv4_key signing_key;
 	enum s3_payload payload;
 	uint8_t payload_sha256[32];
-	bool head;                        /* no body in the answer */
+	bool head; /* no body in the answer */
 
 	/* Body (body.c) */
-	struct s3_chunked *chunked;       /* aws-chunked */
-	uint64_t body_size, body_got;     /* of the decoded body; HTTP_SIZE_UNKNOWN */
+	struct s3_chunked *chunked;   /* aws-chunked */
+	uint64_t body_size, body_got; /* of the decoded body; HTTP_SIZE_UNKNOWN */
 	struct buf small;
 	size_t small_max;
 	struct object_put *put;
-	struct s3_checksum want;          /* x-amz-checksum-*: verified at the end */
-	enum s3_algo trailer_algo;        /* announced by x-amz-trailer */
+	struct s3_checksum want;   /* x-amz-checksum-*: verified at the end */
+	enum s3_algo trailer_algo; /* announced by x-amz-trailer */
 	uint8_t content_md5[16];
 	bool has_md5;
-	unsigned digests;                 /* enum object_digest that the checks need */
+	unsigned digests; /* enum object_digest that the checks need */
 
 	/* Answer */
-	uint64_t seq;                     /* what it reveals: object_wait */
+	uint64_t seq; /* what it reveals: object_wait */
 	struct object_waiter waiter;
 	bool answered, failed;
 	enum s3_out out;
@@ -83,7 +90,7 @@ struct s3_request {
 	uint64_t size;
 	http_reader_fn reader;
 
-	void *state;                      /* the handler's, in the arena */
+	void *state; /* the handler's, in the arena */
 	void (*cleanup)(struct s3_request *r);
 };
 
@@ -136,8 +143,8 @@ bool s3_is_signed(const struct s3_request *r);
 int s3_route(struct s3_request *r) WARN_UNUSED;
 /* The best row for these, NULL: none. */
 const struct s3_op *s3_op_find(struct str method, enum s3_scope scope, const struct uri_param *q, unsigned nq,
-			       const struct http_header *h, unsigned nh);
-bool s3_health(struct s3_request *r);   /* answers a probe; false: it is none */
+                               const struct http_header *h, unsigned nh);
+bool s3_health(struct s3_request *r); /* answers a probe; false: it is none */
 
 /* ---- Answers (response.c) -------------------------------------------------------------------------------------------- */
 static inline void s3_reveals(struct s3_request *r, uint64_t seq)

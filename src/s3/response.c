@@ -186,8 +186,8 @@ static void render_error(struct s3_request *r, int rc)
 	if (e->cls == ERR_CLIENT && r->ctx->detail[0])
 		message = str_of(r->ctx->detail);
 	if (e->cls == ERR_CORRUPT || e->cls == ERR_INTERNAL)
-		log_warn("s3", "%s %.*s/%.*s failed: %s %s req=%016llX", r->op ? r->op->name : "-", STR_FMT(r->bucket), STR_FMT(r->key),
-			 err_text(rc), r->ctx->detail, (unsigned long long)r->ctx->request_id);
+		log_warn("s3", "%s %.*s/%.*s failed: %s %s req=%016llX", r->op ? r->op->name : "-", STR_FMT(r->bucket),
+		         STR_FMT(r->key), err_text(rc), r->ctx->detail, (unsigned long long)r->ctx->request_id);
 	if (e->cls == ERR_RETRY)
 		s3_reply_header(r, "Retry-After", STR_LIT("1"));
 	if (r->head || e->http_status == 304)

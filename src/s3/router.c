@@ -8,10 +8,42 @@
 
 /* Parameters that name a configuration of their own: without a row they are not the plain operation. */
 static const char *const subresources[] = {
-	"accelerate", "acl", "analytics", "attributes", "cors", "delete", "encryption", "events", "intelligent-tiering", "inventory",
-	"legal-hold", "lifecycle", "location", "logging", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls",
-	"policy", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment", "restore", "retention", "select",
-	"session", "tagging", "torrent", "uploadId", "uploads", "versioning", "versions", "website",
+	"accelerate",
+	"acl",
+	"analytics",
+	"attributes",
+	"cors",
+	"delete",
+	"encryption",
+	"events",
+	"intelligent-tiering",
+	"inventory",
+	"legal-hold",
+	"lifecycle",
+	"location",
+	"logging",
+	"metadataTable",
+	"metrics",
+	"notification",
+	"object-lock",
+	"ownershipControls",
+	"policy",
+	"policyStatus",
+	"publicAccessBlock",
+	"renameObject",
+	"replication",
+	"requestPayment",
+	"restore",
+	"retention",
+	"select",
+	"session",
+	"tagging",
+	"torrent",
+	"uploadId",
+	"uploads",
+	"versioning",
+	"versions",
+	"website",
 };
 
 static bool marker_matches(struct str marker, const struct uri_param *q, unsigned nq)
@@ -26,7 +58,8 @@ static bool marker_matches(struct str marker, const struct uri_param *q, unsigne
 }
 
 /* Number of markers when the row matches, else -1. */
-static int row_matches(const struct s3_op *op, const struct uri_param *q, unsigned nq, const struct http_header *h, unsigned nh)
+static int row_matches(const struct s3_op *op, const struct uri_param *q, unsigned nq, const struct http_header *h,
+                       unsigned nh)
 {
 	struct str rest = str_of(op->query), marker;
 	int score = 0;
@@ -45,7 +78,7 @@ static int row_matches(const struct s3_op *op, const struct uri_param *q, unsign
 }
 
 const struct s3_op *s3_op_find(struct str method, enum s3_scope scope, const struct uri_param *q, unsigned nq,
-			       const struct http_header *h, unsigned nh)
+                               const struct http_header *h, unsigned nh)
 {
 	const struct s3_op *best = NULL;
 	int best_score = -1;
@@ -119,7 +152,8 @@ static int split_path(struct s3_request *r)
 		bucket = str_sub(path, 0, (size_t)slash);
 		key = str_sub(path, (size_t)slash + 1, path.len - (size_t)slash - 1);
 	}
-	if (uri_decode_arena(s3_arena(r), bucket, false, &r->bucket) < 0 || uri_decode_arena(s3_arena(r), key, false, &r->key) < 0)
+	if (uri_decode_arena(s3_arena(r), bucket, false, &r->bucket) < 0 ||
+	    uri_decode_arena(s3_arena(r), key, false, &r->key) < 0)
 		return -QE_URI_TOO_LONG;
 	if (r->bucket.len == 0 && r->key.len && strspn(r->key.p, "/") == r->key.len)
 		r->key = STR_LIT("");

@@ -23,20 +23,20 @@ struct s3_server;
 
 struct s3_params {
 	struct object_store *store;
-	const char *address;           /* HOST:PORT, :PORT, [v6]:PORT */
-	unsigned loops;                /* 0: 1 up to 4 CPUs, else a quarter of them */
+	const char *address; /* HOST:PORT, :PORT, [v6]:PORT */
+	unsigned loops;      /* 0: 1 up to 4 CPUs, else a quarter of them */
 	const char *access_key, *secret_key;
-	const char *region;            /* NULL or "": any region is accepted, us-east-1 is told */
-	const char *domain;            /* virtual-host style below it, several separated by commas; NULL or "": path style only */
-	unsigned max_connections;      /* 0: 16384 */
-	unsigned idle_timeout_s;       /* 0: 120 */
+	const char *region; /* NULL or "": any region is accepted, us-east-1 is told */
+	const char *domain; /* virtual-host style below it, several separated by commas; NULL or "": path style only */
+	unsigned max_connections; /* 0: 16384 */
+	unsigned idle_timeout_s;  /* 0: 120 */
 	/* Health: may it serve, may it write; fills the write quorum. NULL: both are so. */
 	bool (*writable)(void *arg, unsigned *ret_write_quorum);
 	void *writable_arg;
 	/* Paths of other fronts, under the same authorization (admin/). */
 	const struct http_route *routes;
 	unsigned nroutes;
-	const char *server_name;       /* Server header; NULL: quoin */
+	const char *server_name; /* Server header; NULL: quoin */
 };
 
 /* Strings are copied; routes are borrowed. NULL: ctx->detail has the cause. Serves from then on. */

@@ -8,7 +8,7 @@
 
 struct frame {
 	struct xml_node *node;
-	size_t text_from;            /* where its text starts in the shared buffer */
+	size_t text_from; /* where its text starts in the shared buffer */
 };
 
 struct parse {
@@ -81,7 +81,8 @@ static void XMLCALL on_text(void *arg, const XML_Char *s, int len)
 		buf_add(&p->text, s, (size_t)len);
 }
 
-static void XMLCALL on_doctype(void *arg, const XML_Char *name, const XML_Char *sysid, const XML_Char *pubid, int internal)
+static void XMLCALL on_doctype(void *arg, const XML_Char *name, const XML_Char *sysid, const XML_Char *pubid,
+                               int internal)
 {
 	refuse(arg);
 }

@@ -13,7 +13,7 @@
 #define XML_NODES 65536
 
 struct xml_node {
-	struct str name, text;       /* text: all of its own, concatenated, untrimmed */
+	struct str name, text; /* text: all of its own, concatenated, untrimmed */
 	struct xml_node *child, *next, *last;
 };
 

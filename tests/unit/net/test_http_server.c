@@ -24,17 +24,16 @@
 struct front {
 	struct http_server *server;
 	_Atomic unsigned begun, done, complete, body_bytes;
-	struct http_request *later[1024];     /* answered by the turn callback */
+	struct http_request *later[1024]; /* answered by the turn callback */
 	unsigned nlater;
-	bool hold;                            /* /turn requests are kept until this is false */
+	bool hold; /* /turn requests are kept until this is false */
 	pthread_mutex_t lock;
-	struct http_request *slow[64];        /* answered by the test's own thread */
+	struct http_request *slow[64]; /* answered by the test's own thread */
 	unsigned nslow;
-	char *copy;                           /* of the last body */
+	char *copy; /* of the last body */
 	size_t copy_len, copy_cap;
 	bool stall;
 };
-
 
 static bool path_is(struct http_request *r, const char *p)
 {
@@ -152,8 +151,10 @@ static void turn(void *arg, struct http_loop *l)
 static int setup(void **state)
 {
 	static struct front f;
-	struct http_params p = {.address = "127.0.0.1:0", .drain_max = 8u << 20, .idle_timeout_s = 5,
-				.handler = {begin, body, end, done, turn, &f}};
+	struct http_params p = {.address = "127.0.0.1:0",
+	                        .drain_max = 8u << 20,
+	                        .idle_timeout_s = 5,
+	                        .handler = {begin, body, end, done, turn, &f}};
 	struct op_ctx ctx;
 
 	free(f.copy);
@@ -180,8 +181,9 @@ static int teardown(void **state)
 /* ---- A client ------------------------------------------------------------------------------------------------------- */
 static int dial(struct front *f)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_server_port(f->server)),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in sa = {.sin_family = AF_INET,
+	                         .sin_port = htons((uint16_t)http_server_port(f->server)),
+	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct timeval tv = {10, 0};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -252,7 +254,7 @@ static bool read_reply(int fd, struct reply *r, bool head)
 		if (!get_byte(fd, &r->head[n++]))
 			return false;
 	r->head[n] = '\0';
-	if (strncmp(r->head, "HTTP/1.1 ", 9) != 0)
+	if (memcmp(r->head, "HTTP/1.1 ", 9) != 0)
 		return false;
 	r->status = (int)strtol(r->head + 9, NULL, 10);
 	if (head || r->status == 100)
@@ -341,7 +343,9 @@ static void body_comes_in_pieces_of_any_size(void **state)
 		assert_int_equal(f->copy_len, size);
 		assert_memory_equal(f->copy, data, size);
 	}
-	send_text(fd, "PUT /chunked HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n3\r\nfgh\r\n0\r\n\r\n");
+	send_text(
+		fd,
+		"PUT /chunked HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n3\r\nfgh\r\n0\r\n\r\n");
 	assert_true(read_reply(fd, &r, false));
 	assert_int_equal(f->copy_len, 8);
 	assert_memory_equal(f->copy, "abcdefgh", 8);
@@ -360,7 +364,7 @@ static void waits_for_the_turn(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(fd); i++) {
 		fd[i] = dial(f);
 		send_text(fd[i], i % 2 ? "PUT /turn HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
-				       : "GET /turn HTTP/1.1\r\nHost: h\r\n\r\n");
+		                       : "GET /turn HTTP/1.1\r\nHost: h\r\n\r\n");
 	}
 	wait_until(&f->begun, ARRAY_SIZE(fd));
 	__atomic_store_n(&f->hold, false, __ATOMIC_RELEASE);
@@ -527,10 +531,14 @@ static void clients_that_go_away(void **state)
 static void bad_requests_harm_nobody(void **state)
 {
 	static const char *const bad[] = {
-		"\r\n\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "G\1T / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"\r\n\r\n\r\n",
+		"GET\r\n\r\n",
+		"GET / HTTP/9.9\r\n\r\n",
+		"G\1T / HTTP/1.1\r\nHost: h\r\n\r\n",
 		"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
 		"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n",
-		"PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "GET /x HTTP/1.1\r\n\r\n",
+		"PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+		"GET /x HTTP/1.1\r\n\r\n",
 	};
 	struct front *f = *state;
 	struct reply r;
@@ -613,7 +621,7 @@ static void stop_cuts_after_the_grace(void **state)
 	wait_until(&f->begun, 3);
 	assert_int_equal(pthread_create(&t, NULL, stop_main, &s), 0);
 	clock_sleep_ns(300 * NS_PER_MS);
-	assert_int_equal(f->done, 1);      /* the upload was cut; the others are waited for */
+	assert_int_equal(f->done, 1); /* the upload was cut; the others are waited for */
 	http_reply_empty(held[0], 200);
 	http_resume(held[1]);
 	pthread_join(t, NULL);
@@ -632,7 +640,7 @@ static void *client_main(void *arg)
 
 	for (int i = 0; i < 300; i++) {
 		send_text(fd, i % 3 ? "PUT /turn HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd"
-				    : "GET /read HTTP/1.1\r\nHost: h\r\n\r\n");
+		                    : "GET /read HTTP/1.1\r\nHost: h\r\n\r\n");
 		assert_true(read_reply(fd, &r, false));
 		assert_true(r.status == 200 && (i % 3 ? r.body == 0 : r.body == 3000000 && r.pattern_ok));
 	}
@@ -652,7 +660,8 @@ static void many_clients(void **state)
 
 static void addresses(void **state)
 {
-	static const char *const bad[] = {"", "127.0.0.1", "127.0.0.1:", "::1:80", "[::1:80", "127.0.0.1:http-no-such", "256.1.1.1:80"};
+	static const char *const bad[] = {
+		"", "127.0.0.1", "127.0.0.1:", "::1:80", "[::1:80", "127.0.0.1:http-no-such", "256.1.1.1:80"};
 	struct front *f = *state;
 	struct http_params p = {.handler = {begin, body, end, done, NULL, f}};
 	struct http_server *s;
