@@ -36,20 +36,21 @@ void fixture_end(struct fixture *f);                      /* removes the directo
 void fixture_reopen(struct fixture *f, uint32_t mask);    /* must succeed */
 #define ALL(f) ((1u << (f)->n) - 1)
 
-/* One row in a table of the test's own (DOC): key number, value number. */
-struct meta_batch *put_batch(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t value);
+/* An object per key number in one bucket, below one of a few implicit directories, with a value number: rows and counters
+ * as the object layer makes them, so that meta_recount must find nothing. Conflicts are tried again. */
 int put(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t value);
+int drop(struct fixture *f, uint64_t key);
 /* 0: absent. */
 uint64_t get(struct fixture *f, uint64_t key);
 /* What an S3 answer would do: -QE_UNKNOWN_OUTCOME when it cannot be vouched for. */
 int get_durable(struct fixture *f, uint64_t key, uint64_t *ret);
-/* A row and an inline blob of len bytes of the pattern of seed; the row's value is the blob id. */
+/* The same with an inline blob of len bytes of the pattern of seed; the value is the seed. */
 int put_blob(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len);
 /* The same with a large blob. */
 int put_large(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len);
 /* 1: the pattern is there; 0: no such key; < 0 error; 2: other bytes. */
 int check_blob(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len);
-int drop_blob(struct fixture *f, uint64_t key);
+void expect_counters(struct fixture *f);
 void pattern(uint64_t seed, uint8_t *p, size_t len);
 uint64_t rnd64(uint64_t *state);
 

@@ -67,7 +67,7 @@ static int run_event(struct life *l, unsigned i)
 	case EV_LARGE:
 		return put_large(f, META_DURABLE, MARK + i, i, len_of(i));
 	case EV_DROP:
-		return victim(i) ? drop_blob(f, MARK + victim(i)) : 0;
+		return victim(i) ? drop(f, MARK + victim(i)) : 0;
 	case EV_CHECKPOINT:
 		meta_tick(f->s);
 		return meta_checkpoint(f->s);
@@ -113,8 +113,10 @@ static bool is_prefix(struct life *l, unsigned n)
 static void expect_prefix(struct life *l, unsigned at_least, const char *what, uint64_t n)
 {
 	for (unsigned i = at_least; i <= l->begun && i <= EVENTS; i++)
-		if (is_prefix(l, i))
+		if (is_prefix(l, i)) {
+			expect_counters(&l->f);
 			return;
+		}
 	if (at_least > EVENTS || l->begun > EVENTS) {
 		if (is_prefix(l, EVENTS))
 			return;
