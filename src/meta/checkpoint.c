@@ -206,5 +206,8 @@ int meta_checkpoint(struct meta_set *s)
 	if (s->hold_checkpoint)
 		return -QE_QUORUM_READ; /* unavailable payload must stay in the journal until its drives return */
 	MUTEX_GUARD(&s->checkpoint_lock);
-	return run(s);
+	int rc = run(s);
+	if (rc == 0)
+		index_rebuild_one(s);
+	return rc;
 }

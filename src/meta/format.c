@@ -90,6 +90,7 @@ static void take_drive(struct meta_set *s, struct drive *d, const struct identit
 {
 	struct set_slot *slot = &s->slot[id->slot];
 
+	slot->set = s;
 	slot->d = d;
 	slot->id = *id;
 }

@@ -122,6 +122,16 @@ void isr_strike_index(struct meta_set *s, uint32_t slots)
 	write_isr(s, b);
 }
 
+void isr_index_good(struct meta_set *s, unsigned slot)
+{
+	struct meta_batch *b = meta_batch_new(s, META_DURABLE, OP_HEAL);
+
+	ASSERT(b);
+	s->isr.slot[slot].index = ISR_INDEX_GOOD;
+	snprintf(s->isr.reason, sizeof s->isr.reason, "index copy rebuilt %u", slot);
+	write_isr(s, b);
+}
+
 static void fail_list(struct meta_set *s, struct list *batches, int rc)
 {
 	struct list *n;

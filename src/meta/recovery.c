@@ -194,6 +194,11 @@ static void index_bad(void *arg, const char *why)
 	__atomic_fetch_or(&slot->set->index_bad, 1u << slot->id.slot, __ATOMIC_SEQ_CST);
 }
 
+void index_watch(struct set_slot *slot)
+{
+	index_on_bad(slot->index, index_bad, slot);
+}
+
 static void open_indexes(struct recovery *r)
 {
 	struct meta_set *s = r->s;
@@ -209,12 +214,23 @@ static void open_indexes(struct recovery *r)
 			slot->index = NULL;
 			continue;
 		}
-		slot->set = s;
-		index_on_bad(slot->index, index_bad, slot);
+		index_watch(slot);
 	}
 }
 
-/* Good is what the ISR calls good and what the journal still reaches. p: the lowest of their positions. */
+/* Struck because its drive left, not because it was bad: what it applied is history (index_rebuild.c). */
+static bool was_away(struct set_slot *slot)
+{
+	if (slot->super.index_state != ISR_INDEX_GOOD)
+		return false;
+	if (!slot->index_checked)
+		slot->index_whole = index_is_whole(slot->index);
+	slot->index_checked = true;
+	return slot->index_whole;
+}
+
+/* Read is what the ISR calls good, or what was away, as far as the journal still reaches it. p: the lowest of their
+ * positions. */
 static int choose_indexes(struct recovery *r, const struct isr_body *isr)
 {
 	struct meta_set *s = r->s;
@@ -223,8 +239,9 @@ static int choose_indexes(struct recovery *r, const struct isr_body *isr)
 	r->replay_from = UINT64_MAX;
 	for (unsigned i = 0; i < s->n; i++) {
 		struct index *ix = s->slot[i].index;
-		if (!(r->counted & 1u << i) || !ix || index_is_bad(ix) || isr->slot[i].index != ISR_INDEX_GOOD ||
-		    index_position(ix) + 1 < r->start.first_seq)
+		if (!(r->counted & 1u << i) || !ix || index_is_bad(ix) || index_position(ix) + 1 < r->start.first_seq)
+			continue;
+		if (isr->slot[i].index != ISR_INDEX_GOOD && !was_away(&s->slot[i]))
 			continue;
 		r->index_ok |= 1u << i;
 		r->replay_from = MIN(r->replay_from, index_position(ix));
@@ -232,6 +249,18 @@ static int choose_indexes(struct recovery *r, const struct isr_body *isr)
 	if (r->index_ok)
 		return 0;
 	return op_fail(r->ctx, -QE_QUORUM_READ, "no drive that is here has a good copy of the index; bring more drives");
+}
+
+/* What is not read is made anew once the set serves (index_rebuild.c). */
+static void close_others(struct recovery *r)
+{
+	for (unsigned i = 0; i < r->s->n; i++) {
+		struct set_slot *slot = &r->s->slot[i];
+		if (!(r->counted & 1u << i) || (r->index_ok & 1u << i))
+			continue;
+		slot->index = index_close(slot->index);
+		slot->super.index_state = ISR_INDEX_NONE;
+	}
 }
 
 /* ---- R1, R3, R4 together ------------------------------------------------------------------------------------------ */
@@ -595,6 +624,7 @@ static int serve_writable(struct recovery *r)
 	struct meta_set *s = r->s;
 
 	collect_history(r);
+	close_others(r);
 	uint32_t slots = repair_drives(r);
 	if (lost(r, r->counted & ~slots, "repair"))
 		return 1;

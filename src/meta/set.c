@@ -19,6 +19,7 @@
 #define TICK_NS (100 * NS_PER_MS)
 #define PAD_NS (400 * NS_PER_MS)   /* STORAGE.md: a PAD within 1 s after the last record */
 #define QUEUE_DEPTH 256
+#define REBUILD_NS (60 * NS_PER_S) /* between attempts to make an index copy anew */
 #define ID_COUNTER_BITS 30
 #define ID_SET_BITS 10
 
@@ -186,10 +187,19 @@ static bool checkpoint_due(struct meta_set *s)
 
 	if (!meta_writable(s) || s->hold_checkpoint)
 		return false;
+	uint64_t now = clock_mono_ns();
 	mutex_lock(&s->writer);
-	bool due = s->full || s->journal.nused > s->journal.max_files / 2 ||
+	uint32_t lacking = s->in_mask;
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->slot[i].index)
+			lacking &= ~(1u << i);
+	/* A drive that came without a good copy gets one behind a checkpoint: soon, but not again and again. */
+	bool rebuild = lacking && now >= s->rebuild_ns;
+	if (rebuild)
+		s->rebuild_ns = now + REBUILD_NS;
+	bool due = rebuild || s->full || s->journal.nused > s->journal.max_files / 2 ||
 		   memtable_bytes(publish_active(&s->pub)) > s->p.memtable_bytes ||
-		   (first && clock_mono_ns() - first > s->p.checkpoint_idle_ns);
+		   (first && now > first && now - first > s->p.checkpoint_idle_ns);
 	writer_unlock(s);
 	return due;
 }
@@ -232,6 +242,7 @@ static int threads_start(struct meta_set *s)
 
 static void threads_stop(struct meta_set *s)
 {
+	__atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
 	mutex_lock(&s->bg_lock);
 	s->stop = true;
 	cond_broadcast(&s->bg_cond);

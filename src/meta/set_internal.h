@@ -184,6 +184,7 @@ struct set_slot {
 	bool has_super;
 	bool counts;              /* R1 */
 	bool io_lost;             /* recovery: a promise or a settle failed */
+	bool index_checked, index_whole; /* recovery: of a copy that the ISR does not call good */
 	struct index *index;      /* NULL: none */
 };
 
@@ -263,6 +264,8 @@ struct meta_set {
 	pthread_t journal_thread, checkpoint_thread;
 	bool has_threads, has_checkpoint_thread, has_journal, has_publish;
 	unsigned missing_ranges;  /* (W) open `missing` rows */
+	uint64_t rebuild_ns;      /* (W) mono; when a lacking index copy is worth a checkpoint */
+	bool stopping;            /* atomic */
 	bool stop;                /* (B) */
 	bool bg_pending, ckpt_wanted; /* (B) */
 	struct mutex bg_lock;     /* LOCK_QUEUE */
@@ -306,6 +309,7 @@ bool background_pilot(struct meta_set *s);
 uint32_t slots_in(const struct isr_body *isr);
 bool isr_remove_failed(struct meta_set *s);
 void isr_strike_index(struct meta_set *s, uint32_t slots);
+void isr_index_good(struct meta_set *s, unsigned slot);
 void isr_below_w(struct meta_set *s, const char *why);
 void isr_abandon(struct meta_set *s);    /* everything that waits is answered with -QE_UNKNOWN_OUTCOME */
 void isr_slot_error(void *arg, unsigned slot, int rc);
@@ -319,6 +323,11 @@ int supers_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED; /* reads th
 int recovery_run(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
 /* Writes the superblock of each slot of the mask from the set's state; the slots that failed. */
 uint32_t supers_write(struct meta_set *s, uint32_t mask);
+
+/* index_rebuild.c */
+bool index_is_whole(struct index *ix);
+void index_watch(struct set_slot *slot);         /* reports it when it turns bad */
+void index_rebuild_one(struct meta_set *s);      /* (C) */
 
 /* checkpoint.c, destage.c */
 int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;

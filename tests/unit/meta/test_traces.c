@@ -6,10 +6,12 @@
 #include "set_fixture.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "meta/set_internal.h"
 
 #define SLOT(n) (1u << (n))
 #define BYTES 300000u
@@ -144,7 +146,7 @@ static void what_read_only_showed_stays_H7(void **state)
 	assert_int_equal(get_durable(&f, 1, &v), -QE_UNKNOWN_OUTCOME);
 	assert_int_equal(put(&f, META_DURABLE, 2, 2), -QE_QUORUM_WRITE);
 	fixture_close(&f);
-	lose_power(&f, SLOT(2), SLOT(2)); /* what the read-only start did not see may be gone */
+	lose_power(&f, 0, 0); /* the read-only start flushed what it showed */
 	boot(ALL(&f));
 	assert_int_equal(get(&f, 1), 11);
 	fixture_end(&f);
@@ -250,6 +252,169 @@ static void no_answer_before_the_isr_is_flushed_H18(void **state)
 		fixture_kill(&f);
 		fixture_end(&f);
 	}
+}
+
+static int answer;
+
+static void note_answer(void *arg, struct meta_batch *b, int rc)
+{
+	answer = rc;
+	meta_batch_free(b);
+}
+
+/* A round that began before the record of the change was built ends after it. */
+static void a_round_in_flight_waits_for_the_isr_H18(void **state)
+{
+	struct meta_batch *b;
+
+	start(4, 2);
+	assert_int_equal(put(&f, META_ORDERED, 1, 11), 0);
+	fault_bench_rule(f.bench, &(struct fault_rule){
+		.kind = FAULT_HANG, .slot = 0, .op = DRIVE_IO_SYNC, .nth = 1, .once = true});
+	b = meta_batch_new(f.s, META_DURABLE, OP_S3);
+	answer = 1;
+	meta_submit(b, note_answer, NULL);
+	meta_drive(f.s);
+	clock_sleep_ns(10 * NS_PER_MS);
+	meta_drive(f.s);
+	assert_int_equal(answer, 1);
+	isr_slot_error(f.s, 1, -EIO);
+	meta_drive(f.s);
+	fault_bench_rule(f.bench, &(struct fault_rule){
+		.kind = FAULT_STOP, .slot = 2, .op = DRIVE_IO_SYNC, .nth = 1});
+	fault_bench_release(f.bench);
+	for (unsigned i = 0; i < 100 && answer == 1; i++) {
+		clock_sleep_ns(NS_PER_MS);
+		meta_drive(f.s);
+	}
+	assert_int_equal(answer, -QE_UNKNOWN_OUTCOME);
+	fixture_kill(&f);
+	fixture_end(&f);
+}
+
+static void payload_is_made_whole_everywhere_H34(void **state)
+{
+	start(3, 1);
+	fail_io(&f, 0, "journal/", DRIVE_IO_WRITE, 1);
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	assert_int_equal(put_blob(&f, META_DURABLE, 2, 2, 9000), 0);
+	fixture_kill(&f);
+	boot(SLOT(0) | SLOT(1));
+	assert_int_equal(get(&f, 2), 2);
+	assert_int_equal(check_blob(&f, 2, 2, 9000), -QE_QUORUM_READ);
+	assert_true(meta_checkpoint(f.s) < 0); /* it would lose the cells that slot 2 has */
+	assert_int_equal(put(&f, META_DURABLE, 3, 33), 0);
+	fixture_close(&f);
+	boot(ALL(&f));
+	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	boot(SLOT(0) | SLOT(1));
+	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
+	assert_int_equal(get(&f, 3), 33);
+	fixture_end(&f);
+}
+
+static void torn_cells_are_rebuilt(void **state)
+{
+	start(3, 1);
+	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
+	fixture_kill(&f);
+	lose_power(&f, ALL(&f), SLOT(1) | SLOT(2));
+	boot(ALL(&f));
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	for (unsigned away = 0; away < 3; away++) {
+		boot(ALL(&f) & ~SLOT(away));
+		assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
+		fixture_kill(&f);
+		lose_power(&f, 0, 0);
+	}
+	fixture_end(&f);
+}
+
+/* Copies of whole files, not only of the one that EPOCH is flushed with. */
+static void copies_are_flushed_before_epoch(void **state)
+{
+	start(3, 1);
+	fail_io(&f, 0, "journal/", DRIVE_IO_WRITE, 1);
+	for (uint64_t i = 1; i <= 60; i++)
+		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 60000), 0);
+	fixture_kill(&f);
+	boot(ALL(&f));
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	boot(SLOT(0) | SLOT(1));
+	for (uint64_t i = 1; i <= 60; i++)
+		assert_int_equal(check_blob(&f, i, i, 60000), 1);
+	fixture_end(&f);
+}
+
+static void run(const char *fmt)
+{
+	char cmd[400];
+
+	snprintf(cmd, sizeof cmd, fmt, f.root, f.root);
+	assert_int_equal(system(cmd), 0);
+}
+
+/* A crash between the copies of a checkpoint: each is read from where the slowest stands. */
+static void replay_starts_at_the_slowest_copy(void **state)
+{
+	start(3, 1);
+	for (uint64_t i = 1; i <= 20; i++)
+		assert_int_equal(put(&f, META_DURABLE, i, 100 + i), 0);
+	assert_int_equal(drop(&f, 7), 0);
+	run("cp -r %s/d1/index %s/saved");
+	fault_bench_rule(f.bench, &(struct fault_rule){
+		.kind = FAULT_STOP, .slot = -1, .name = "super", .op = DRIVE_IO_WRITE, .nth = 1});
+	assert_true(meta_checkpoint(f.s) < 0);
+	fixture_kill(&f);
+	run("cp -r %s/saved/. %s/d1/index/");
+	boot(ALL(&f));
+	for (unsigned turn = 0; turn < 4; turn++)
+		for (uint64_t i = 1; i <= 20; i++)
+			assert_int_equal(get(&f, i), i == 7 ? 0 : 100 + i);
+	expect_counters(&f);
+	fixture_end(&f);
+}
+
+/* Each drive is away once, for longer than the journal reaches back. */
+static void index_copies_come_back(void **state)
+{
+	struct meta_stats st;
+
+	start(3, 1);
+	for (uint64_t i = 1; i <= 30; i++)
+		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
+	for (unsigned away = 0; away < 3; away++) {
+		fixture_close(&f);
+		boot(ALL(&f) & ~SLOT(away));
+		assert_int_equal(put(&f, META_DURABLE, 40 + away, 400 + away), 0);
+		assert_int_equal(drop(&f, 1 + away), 0);
+		assert_int_equal(meta_checkpoint(f.s), 0);
+		assert_int_equal(put(&f, META_DURABLE, 50 + away, 500 + away), 0);
+		fixture_close(&f);
+		boot(ALL(&f));
+		meta_stats(f.s, &st);
+		assert_int_equal(st.isr.slot[away].index, ISR_INDEX_NONE);
+		assert_int_equal(meta_checkpoint(f.s), 0);
+		meta_stats(f.s, &st);
+		assert_int_equal(st.isr.slot[away].index, ISR_INDEX_GOOD);
+	}
+	for (unsigned away = 0; away < 3; away++) {
+		fixture_close(&f);
+		boot(ALL(&f) & ~SLOT(away));
+		expect_counters(&f);
+		for (uint64_t i = 1; i <= 3; i++) {
+			assert_int_equal(get(&f, i), 0);
+			assert_int_equal(get(&f, 39 + i), 399 + i);
+			assert_int_equal(get(&f, 49 + i), 499 + i);
+		}
+		assert_int_equal(meta_checkpoint(f.s), 0);
+	}
+	fixture_end(&f);
 }
 
 static void recovery_flushes_what_it_did_not_write_H19(void **state)
@@ -358,6 +523,12 @@ int main(void)
 		cmocka_unit_test(silence_is_padded_H16),
 		cmocka_unit_test(a_removed_drive_proves_nothing_H17),
 		cmocka_unit_test(no_answer_before_the_isr_is_flushed_H18),
+		cmocka_unit_test(a_round_in_flight_waits_for_the_isr_H18),
+		cmocka_unit_test(payload_is_made_whole_everywhere_H34),
+		cmocka_unit_test(torn_cells_are_rebuilt),
+		cmocka_unit_test(copies_are_flushed_before_epoch),
+		cmocka_unit_test(replay_starts_at_the_slowest_copy),
+		cmocka_unit_test(index_copies_come_back),
 		cmocka_unit_test(recovery_flushes_what_it_did_not_write_H19),
 		cmocka_unit_test(rot_is_never_the_older_value_H20),
 		cmocka_unit_test(unserved_epoch_vouches_for_nothing_H24),
