@@ -268,8 +268,9 @@ static enum MHD_Result queue_answer(struct http_request *r)
 	if (!resp)
 		return MHD_NO;
 	r->state = HTTP_QUEUED;
+	/* libmicrohttpd refuses an empty value; the blank is not part of what is received. */
 	for (unsigned i = 0; i < a->nheaders; i++)
-		(void)MHD_add_response_header(resp, a->headers[i].name, a->headers[i].value);
+		(void)MHD_add_response_header(resp, a->headers[i].name, *a->headers[i].value ? a->headers[i].value : " ");
 	if (a->close || r->loop->draining)
 		(void)MHD_add_response_header(resp, "Connection", "close");
 	r->loop->progress = true;

@@ -163,7 +163,7 @@ class Raw:
         head, _, _ = self.head(method, path, query, h, payload or sha256(body), unsigned_headers=unsigned, **spoil)
         return self.send(head.encode() + body, method)
 
-    def send(self, data, method="GET", half_close=False, timeout=60):
+    def send(self, data, method="GET", half_close=False, timeout=20):
         s = self.connect(timeout)
         try:
             try:

@@ -70,18 +70,24 @@ a = raw.request("PUT", "/bad/victim", body=b"x", headers={"x-amz-meta-a": "1"}, 
 expect(a, 403, "SignatureDoesNotMatch", "AccessDenied", what="unsigned x-amz header")
 head, _, _ = raw.head("PUT", "/bad/victim", payload=UNSIGNED, unsigned_headers={"content-length": "1"})
 expect(raw.send(head.replace("/bad/victim", "/bad/victim2").encode() + b"x"), 403, "SignatureDoesNotMatch", what="another path")
+
+
+def get_presigned(q):
+    return raw.send(f"GET /bad/good?{raw.canonical_query(q)} HTTP/1.1\r\nHost: {raw.host}:{raw.port}\r\n\r\n".encode())
+
+
 q = raw.presign("GET", "/bad/good", expires=60, skew=-120)
-expect(raw.request("GET", "/bad/good", q, sign=False), 403, "AccessDenied", what="expired")
+expect(get_presigned(q), 403, "AccessDenied", what="expired")
 q = raw.presign("GET", "/bad/good", expires=604801)
-expect(raw.request("GET", "/bad/good", q, sign=False), 400, "AuthorizationQueryParametersError", what="expires too late")
+expect(get_presigned(q), 400, "AuthorizationQueryParametersError", what="expires too late")
 q = raw.presign("GET", "/bad/good")
 q["X-Amz-Signature"] = "0" * 64
-expect(raw.request("GET", "/bad/good", q, sign=False), 403, "SignatureDoesNotMatch", what="presigned")
+expect(get_presigned(q), 403, "SignatureDoesNotMatch", what="presigned")
 q = raw.presign("GET", "/bad/good")
 del q["X-Amz-Date"]
-expect(raw.request("GET", "/bad/good", q, sign=False), (400, 403), "AuthorizationQueryParametersError", "AccessDenied", what="no date")
+expect(get_presigned(q), (400, 403), "AuthorizationQueryParametersError", "AccessDenied", what="no date")
 q = raw.presign("GET", "/bad/good")
-eq(raw.send(raw.head("GET", "/bad/good", q, sign=False)[0].encode()).body, b"good", "a good presigned request")
+eq(get_presigned(q).body, b"good", "a good presigned request")
 
 # --- bodies that are not what was promised
 head, _, _ = raw.head("PUT", "/bad/victim", payload=UNSIGNED, unsigned_headers={"content-length": "100000"})
