@@ -75,7 +75,9 @@ one_generation() {
 	assert_eq "$(ls "$(mnt)")" ""
 }
 
-# given
+# given; the first generation presigns by the old signature unless it is told
+export AWS_CONFIG_FILE=$TEST_DIR/aws.conf
+printf '[default]\ns3 =\n    signature_version = s3v4\n' >"$AWS_CONFIG_FILE"
 start_quoin
 up=$TEST_DIR/up
 mkdir -p "$up/a/b" "$up/sp ace" "$up/ünï"

@@ -12,8 +12,8 @@ usage_is() {
 	[ "$("$QUOIN" admin info --json | jq '.buckets[0].objects')" = "$1" ]
 }
 
-# given: one object that must stay as it is
-start_quoin
+# given: one object that must stay as it is; connections on which nothing moves are not waited for long
+start_quoin 4 --set http.idle_timeout=3s
 
 # when, and then S3
 boto "$(mnt)" <<'PY'
@@ -39,8 +39,8 @@ def expect(a, status, *codes, what="", closed=False):
         assert closed, f"{what}: no answer"
     else:
         statuses = status if isinstance(status, tuple) else (status,)
-        assert a.status in statuses and (not codes or not a.body or a.code in codes), f"{what}: {a}, expected {status} {codes}"
-        if a.body and codes:
+        assert a.status in statuses and (not codes or a.status < 400 or not a.body or a.code in codes), f"{what}: {a}, expected {status} {codes}"
+        if a.body and codes and a.status >= 400:
             assert b"<RequestId>" in a.body and b"<Message>" in a.body, f"{what}: {a.body}"
     alive()
 
