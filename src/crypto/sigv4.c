@@ -309,9 +309,9 @@ int sigv4_parse(struct op_ctx *ctx, const struct sigv4_request *r, struct sigv4_
 }
 
 /* ---- Verifying ------------------------------------------------------------------------------------------------------- */
-static bool is_signed(struct str list, struct str name)
+bool sigv4_is_signed(const struct sigv4_auth *a, struct str name)
 {
-	struct str one;
+	struct str list = a->signed_headers, one;
 
 	while (list.len && str_split(&list, ';', &one))
 		if (str_eq_nocase(one, name))
@@ -335,16 +335,21 @@ static int check_times(struct op_ctx *ctx, const struct sigv4_auth *a, uint64_t 
 	return early || now_ns > a->time_ns + SIGV4_SKEW_NS ? -QE_TIME_SKEWED : 0;
 }
 
+/* Those two are taken from the query, or stand in the canonical request all the same. */
+static bool means_nothing_in_query(struct str name)
+{
+	return str_eq_nocase(name, STR_LIT("x-amz-content-sha256")) || str_eq_nocase(name, STR_LIT("x-amz-date"));
+}
+
 /* A header that means something must be signed: else whoever relays the request could add it. */
 static int check_signed_headers(struct op_ctx *ctx, const struct sigv4_request *r, const struct sigv4_auth *a)
 {
-	if (!is_signed(a->signed_headers, STR_LIT("host")))
+	if (!sigv4_is_signed(a, STR_LIT("host")))
 		return op_fail(ctx, -QE_ACCESS_DENIED, "The Host header must be signed");
 	for (unsigned i = 0; i < r->nheaders; i++) {
 		struct str name = r->headers[i].name;
-		if (name.len > 6 && str_eq_nocase(str_sub(name, 0, 6), STR_LIT("x-amz-")) &&
-		    !is_signed(a->signed_headers, name) &&
-		    !(a->form == SIGV4_QUERY && str_eq_nocase(name, STR_LIT("x-amz-content-sha256"))))
+		if (name.len > 6 && str_eq_nocase(str_sub(name, 0, 6), STR_LIT("x-amz-")) && !sigv4_is_signed(a, name) &&
+		    !(a->form == SIGV4_QUERY && means_nothing_in_query(name)))
 			return op_fail(ctx, -QE_ACCESS_DENIED,
 			               "There were headers present in the request which were not signed: %.*s",
 			               (int)MIN(name.len, 60), name.p);

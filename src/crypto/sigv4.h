@@ -83,6 +83,8 @@ struct sigv4_auth {
  * date) or -QE_INVALID_REQUEST (another scheme), with the cause in ctx->detail. */
 int sigv4_parse(struct op_ctx *ctx, const struct sigv4_request *r, struct sigv4_auth *ret) WARN_UNUSED;
 
+bool sigv4_is_signed(const struct sigv4_auth *a, struct str header);
+
 /* Times (skew or expiry), headers that must be signed, and the signature itself. payload: the text that stands for the
  * body in the canonical request (x-amz-content-sha256, or UNSIGNED-PAYLOAD). On success *ret_key (may be NULL) is the
  * signing key, for chunk signatures. */

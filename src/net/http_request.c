@@ -556,15 +556,24 @@ struct str http_request_peer(struct http_request *r)
 void http_reply_header(struct http_request *r, const char *name, struct str value)
 {
 	struct http_answer *a = &r->answer;
+	struct str copy;
+	char *text;
 
 	ASSERT(!r->answered);
 	if (a->nheaders == HTTP_REPLY_HEADERS)
 		return;
-	for (size_t i = 0; i < value.len; i++)
-		if ((unsigned char)value.p[i] < 0x20 || value.p[i] == 0x7f)
+	if (value.len == 0)
+		value = STR_LIT(" "); /* libmicrohttpd takes no empty value */
+	copy = arena_str(&r->ctx.arena, value);
+	text = (char *)copy.p;
+	for (size_t i = 0; i < copy.len; i++) {
+		if (text[i] == '\t')
+			text[i] = ' '; /* nor a tab */
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return;
+	}
 	a->headers[a->nheaders].name = name;
-	a->headers[a->nheaders++].value = arena_str(&r->ctx.arena, value).p;
+	a->headers[a->nheaders++].value = text;
 }
 
 void http_reply_clear(struct http_request *r)

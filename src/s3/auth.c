@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who asks: one root credential, SigV4 in the header or in the query. Nothing is answered without a signature but health
+ * Who asks: one root credential, SigV4 in the header or in the query, or version 2. Nothing is answered without a signature but health
  * probes. How the body is covered (payload) follows from x-amz-content-sha256.
  */
 #include "base/clock.h"
 #include "base/codec.h"
+#include "crypto/sigv2.h"
 #include "s3/request.h"
 
 struct payload_name {
@@ -23,7 +24,10 @@ static int read_payload(struct s3_request *r, struct str *ret_text)
 {
 	struct str v;
 
-	if (!s3_header(r, "x-amz-content-sha256", &v) &&
+	/* In a presigned request the header counts when it is signed. */
+	bool counts = r->auth.form == SIGV4_HEADER || sigv4_is_signed(&r->auth, STR_LIT("x-amz-content-sha256"));
+
+	if (!(counts && s3_header(r, "x-amz-content-sha256", &v)) &&
 	    !(r->auth.form == SIGV4_QUERY && s3_query(r, "X-Amz-Content-Sha256", &v))) {
 		if (r->auth.form == SIGV4_HEADER)
 			return op_fail(r->ctx, -QE_INVALID_REQUEST,
@@ -67,7 +71,23 @@ static int check_scope(struct s3_request *r)
 bool s3_is_signed(const struct s3_request *r)
 {
 	return s3_header(r, "Authorization", NULL) || s3_query(r, "X-Amz-Signature", NULL) ||
-	       s3_query(r, "X-Amz-Credential", NULL);
+	       s3_query(r, "Signature", NULL) || s3_query(r, "X-Amz-Credential", NULL);
+}
+
+/* Version 2 says nothing of the body. */
+static int auth_v2(struct s3_request *r, const struct sigv4_request *q)
+{
+	struct s3_server *s = r->srv;
+	struct str key = str_of(s->access_key);
+	struct sigv2_auth a;
+	int rc = sigv2_parse(r->ctx, q, &a);
+
+	if (rc < 0)
+		return rc;
+	if (a.access_key.len != key.len || !sigv4_equal(a.access_key.p, key.p, key.len))
+		return -QE_INVALID_ACCESS_KEY;
+	r->payload = PAYLOAD_UNSIGNED;
+	return sigv2_verify(q, &a, r->host_bucket, str_of(s->secret_key), clock_wall_ns());
 }
 
 int s3_auth(struct s3_request *r)
@@ -83,6 +103,8 @@ int s3_auth(struct s3_request *r)
 	int rc;
 
 	_Static_assert(sizeof(struct sigv4_header) == sizeof(struct http_header), "the same two strings");
+	if (!r->route && sigv2_present(&q))
+		return auth_v2(r, &q);
 	rc = sigv4_parse(r->ctx, &q, &r->auth);
 	if (rc < 0)
 		return rc;

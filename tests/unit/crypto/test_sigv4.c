@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/err.h"
+#include "crypto/sigv2.h"
 #include "crypto/sigv4.h"
 
 #define SUITE_KEY STR_LIT("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
@@ -345,6 +346,76 @@ static void skew_and_unsigned_headers(void **state)
 	op_ctx_done(&ctx);
 }
 
+/* "Signing and Authenticating REST Requests", the examples of version 2. */
+static void version_2(void **state)
+{
+	struct sigv4_header get[] = {{STR_LIT("Host"), STR_LIT("johnsmith.s3.amazonaws.com")},
+	                             {STR_LIT("Date"), STR_LIT("Tue, 27 Mar 2007 19:36:42 +0000")}};
+	struct sigv4_header put[] = {{STR_LIT("Content-Type"), STR_LIT("image/jpeg")},
+	                             {STR_LIT("Content-Length"), STR_LIT("94328")}};
+	struct sigv4_header upload[] = {
+		{STR_LIT("x-amz-acl"), STR_LIT("public-read")},
+		{STR_LIT("content-type"), STR_LIT("application/x-download")},
+		{STR_LIT("Content-MD5"), STR_LIT("4gJE4saaMU4BqNR0kLY+lw==")},
+		{STR_LIT("X-Amz-Meta-ReviewedBy"), STR_LIT("joe@johnsmith.net")},
+		{STR_LIT("X-Amz-Meta-ReviewedBy"), STR_LIT("jane@johnsmith.net")},
+		{STR_LIT("X-Amz-Meta-FileChecksum"), STR_LIT("0x02661779")},
+		{STR_LIT("X-Amz-Meta-ChecksumAlgorithm"), STR_LIT("crc32")},
+	};
+	struct sigv4_request r = {
+		.method = STR_LIT("GET"), .path = STR_LIT("/photos/puppy.jpg"), .headers = get, .nheaders = 2};
+	struct uri_param acl = {STR_LIT("acl"), STR_LIT("")};
+	char sig[SIGV2_BASE64 + 1];
+
+	assert_int_equal(sigv2_sign(&r, get[1].value, STR_LIT("johnsmith"), S3_KEY, sig), 0);
+	assert_string_equal(sig, "bWq2s1WEIj+Ydj0vQ697zp+IXMU=");
+	r = (struct sigv4_request){
+		.method = STR_LIT("PUT"), .path = STR_LIT("/photos/puppy.jpg"), .headers = put, .nheaders = 2};
+	assert_int_equal(sigv2_sign(&r, STR_LIT("Tue, 27 Mar 2007 21:15:45 +0000"), STR_LIT("johnsmith"), S3_KEY, sig), 0);
+	assert_string_equal(sig, "MyyxeRY7whkBe+bq8fHCL/2kKUg=");
+	r = (struct sigv4_request){.method = STR_LIT("GET"), .path = STR_LIT("/"), .query = &acl, .nquery = 1};
+	assert_int_equal(sigv2_sign(&r, STR_LIT("Tue, 27 Mar 2007 19:44:46 +0000"), STR_LIT("johnsmith"), S3_KEY, sig), 0);
+	assert_string_equal(sig, "c2WLPFtWHVgbEmeEG93a4cG37dM=");
+	r = (struct sigv4_request){
+		.method = STR_LIT("PUT"), .path = STR_LIT("/db-backup.dat.gz"), .headers = upload, .nheaders = 7};
+	assert_int_equal(
+		sigv2_sign(&r, STR_LIT("Tue, 27 Mar 2007 21:06:08 +0000"), STR_LIT("static.johnsmith.net"), S3_KEY, sig), 0);
+	assert_string_equal(sig, "ilyl83RwaSoYIEdixDQcA4OnAnc=");
+}
+
+static void version_2_refusals(void **state)
+{
+	struct sigv4_header h = {STR_LIT("Authorization"), STR_LIT("AWS AKID")};
+	struct sigv4_request r = {.method = STR_LIT("GET"), .path = STR_LIT("/b/k"), .headers = &h, .nheaders = 1};
+	struct uri_param q[3] = {{STR_LIT("AWSAccessKeyId"), STR_LIT("AKID")},
+	                         {STR_LIT("Expires"), STR_LIT("1175139620")},
+	                         {STR_LIT("Signature"), STR_LIT("x")}};
+	char sig[SIGV2_BASE64 + 1];
+	struct sigv2_auth a;
+	struct op_ctx ctx;
+
+	op_ctx_init(&ctx, OP_S3);
+	assert_true(sigv2_present(&r));
+	assert_int_equal(sigv2_parse(&ctx, &r, &a), -QE_INVALID_ARGUMENT);
+	h.value = STR_LIT("AWS AKID:sig"); /* no date */
+	assert_int_equal(sigv2_parse(&ctx, &r, &a), -QE_ACCESS_DENIED);
+	r = (struct sigv4_request){.method = STR_LIT("GET"), .path = STR_LIT("/b/k"), .query = q, .nquery = 3};
+	assert_true(sigv2_present(&r));
+	assert_int_equal(sigv2_sign(&r, q[1].value, STR_LIT(""), S3_KEY, sig), 0);
+	assert_int_equal(sigv2_parse(&ctx, &r, &a), 0);
+	assert_int_equal(sigv2_verify(&r, &a, STR_LIT(""), S3_KEY, 1175139620 * NS_PER_S), -QE_SIGNATURE);
+	q[2].value = str_of(sig);
+	assert_int_equal(sigv2_parse(&ctx, &r, &a), 0);
+	assert_int_equal(sigv2_verify(&r, &a, STR_LIT(""), S3_KEY, 1175139620 * NS_PER_S), 0);
+	assert_int_equal(sigv2_verify(&r, &a, STR_LIT(""), S3_KEY, 1175139621 * NS_PER_S), -QE_EXPIRED);
+	assert_int_equal(sigv2_verify(&r, &a, STR_LIT(""), SUITE_KEY, 1175139620 * NS_PER_S), -QE_SIGNATURE);
+	r.method = STR_LIT("PUT");
+	assert_int_equal(sigv2_verify(&r, &a, STR_LIT(""), S3_KEY, 1175139620 * NS_PER_S), -QE_SIGNATURE);
+	q[1].value = STR_LIT("never");
+	assert_int_equal(sigv2_parse(&ctx, &r, &a), -QE_ACCESS_DENIED);
+	op_ctx_done(&ctx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +427,8 @@ int main(void)
 		cmocka_unit_test(trailer),
 		cmocka_unit_test(malformed),
 		cmocka_unit_test(skew_and_unsigned_headers),
+		cmocka_unit_test(version_2),
+		cmocka_unit_test(version_2_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
