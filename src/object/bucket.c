@@ -218,7 +218,7 @@ int object_bucket_head(struct object_store *s, struct op_ctx *ctx, struct str na
 
 	if (rc < 0)
 		return rc;
-	rc = path_bucket(&p, s, v, &ctx->arena, name);
+	rc = path_bucket_reading(&p, s, v, &ctx->arena, name);
 	if (rc == 0) {
 		*ret = (struct object_bucket_info){.name = name, .id = p.bucket, .created_ns = p.bucket_info.created_ns};
 		rc = path_usage(&p, &ret->usage);

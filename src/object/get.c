@@ -84,7 +84,7 @@ static int handle_try(struct object_handle *h, struct meta_view *v, struct op_ct
 	int rc;
 
 	handle_clear(h);
-	rc = path_bucket(&p, h->store, v, &h->arena, bucket);
+	rc = path_bucket_reading(&p, h->store, v, &h->arena, bucket);
 	if (rc == 0)
 		rc = path_key(&p, key);
 	if (rc == 0)

@@ -316,7 +316,7 @@ int object_upload_info(struct object_store *s, struct op_ctx *ctx, struct str bu
 		rc = meta_view_open(s->set, &v);
 	if (rc < 0)
 		return rc;
-	rc = path_bucket(&p, s, v, &ctx->arena, bucket);
+	rc = path_bucket_reading(&p, s, v, &ctx->arena, bucket);
 	if (rc == 0)
 		rc = upload_find(&p, key, id, &u);
 	if (rc == 0)
@@ -391,7 +391,7 @@ int object_part_list(struct object_store *s, struct op_ctx *ctx, struct str buck
 	if (rc < 0)
 		return rc;
 	max = MIN(max, (unsigned)OBJECT_PARTS);
-	rc = path_bucket(&p, s, v, &ctx->arena, bucket);
+	rc = path_bucket_reading(&p, s, v, &ctx->arena, bucket);
 	if (rc == 0)
 		rc = upload_find(&p, key, id, &u);
 	if (rc == 0) {

@@ -75,6 +75,18 @@ static int bucket_rows(struct path *p, struct str bucket)
 	return row_bucket_decode(p->bucket_row.body, &p->bucket_info);
 }
 
+int path_bucket_reading(struct path *p, struct object_store *s, struct meta_view *v, struct arena *a, struct str bucket)
+{
+	int rc;
+
+	path_start(p, s, v, a);
+	p->reading = true;
+	rc = bucket_rows(p, bucket);
+	if (rc == 0)
+		node_push(p)->id = p->bucket_info.root_dir;
+	return rc;
+}
+
 int path_bucket(struct path *p, struct object_store *s, struct meta_view *v, struct arena *a, struct str bucket)
 {
 	int rc;
@@ -214,8 +226,10 @@ static int walk_down(struct path *p, struct str name)
 	if (rc < 0)
 		return rc;
 	n = node_push(p);
-	if (s.present && s.entry.id != 0)
-		return path_load_dir(p, &s, n);
+	if (s.present && s.entry.id != 0) {
+		n->id = s.entry.id;
+		return p->reading ? 0 : path_load_dir(p, &s, n);
+	}
 	n->name = name;
 	n->missing = true;
 	n->slot = s;

@@ -51,6 +51,7 @@ struct path_node { /* one directory of the chain */
 };
 
 struct path {
+	bool reading;             /* dir rows of the chain are not read: never goes into a batch */
 	struct meta_view *view;
 	struct arena *arena;
 	struct object_store *store;
@@ -68,6 +69,10 @@ struct path {
 
 /* 0, -QE_NO_SUCH_BUCKET, < 0. */
 int path_bucket(struct path *p, struct object_store *s, struct meta_view *v, struct arena *a, struct str bucket)
+	WARN_UNUSED;
+/* The same for a reader of one object: the dir rows of the chain are not read, so that the answer does not wait for
+ * whatever else changed their counters last. Such a path never goes into a batch. */
+int path_bucket_reading(struct path *p, struct object_store *s, struct meta_view *v, struct arena *a, struct str bucket)
 	WARN_UNUSED;
 /* The chain of a directory by its id and those of its parents. -ENOENT when it is gone. */
 int path_dir(struct path *p, struct object_store *s, struct meta_view *v, struct arena *a, uint64_t dir) WARN_UNUSED;

@@ -73,7 +73,7 @@ static int check_target(struct object_put *p)
 	int rc = meta_view_open(p->store->set, &v);
 
 	if (rc == 0)
-		rc = path_bucket(&path, p->store, v, &p->arena, p->a.bucket);
+		rc = path_bucket_reading(&path, p->store, v, &p->arena, p->a.bucket);
 	if (rc == 0 && p->a.upload)
 		rc = upload_find(&path, p->a.key, p->a.upload, &u);
 	return rc;

@@ -351,6 +351,30 @@ static void an_open_handle_keeps_its_version(void **state)
 	}
 }
 
+static uint64_t open_seq(struct fix *f, struct str key)
+{
+	struct object_handle *h;
+	uint64_t seq;
+
+	assert_int_equal(object_open(f->store, &f->ctx, STR_LIT("bucket"), key, STR_LIT(""), &h, &seq), 0);
+	object_close(h);
+	return seq;
+}
+
+/* What a read tells to wait for is what it shows, not what else happened in the directory. */
+static void a_read_does_not_wait_for_its_neighbours(void **state)
+{
+	struct fix *f = *state;
+	uint64_t before, after;
+
+	assert_int_equal(fix_put(f, STR_LIT("d/e/read"), 100, 1), 0);
+	before = open_seq(f, STR_LIT("d/e/read"));
+	assert_int_equal(fix_put(f, STR_LIT("d/e/neighbour"), 100, 2), 0);
+	after = open_seq(f, STR_LIT("d/e/read"));
+	assert_true(before > 0);
+	assert_int_equal(after, before);
+}
+
 static void many_are_deleted_at_once(void **state)
 {
 	struct fix *f = *state;
@@ -408,6 +432,7 @@ int main(void)
 		T(metadata_gives_attributes),
 		T(tags_change_nothing_else),
 		T(an_open_handle_keeps_its_version),
+		T(a_read_does_not_wait_for_its_neighbours),
 		T(many_are_deleted_at_once),
 		T(buckets_are_listed_in_order),
 	};
