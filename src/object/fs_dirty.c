@@ -82,6 +82,8 @@ static int seg_insert(struct fs_dirty *d, unsigned at, const struct seg *s)
 
 static void seg_delete(struct fs_dirty *d, unsigned at, unsigned count)
 {
+	if (count == 0)
+		return;
 	memmove(&d->seg[at], &d->seg[at + count], (d->n - at - count) * sizeof *d->seg);
 	d->n -= count;
 }
