@@ -50,7 +50,7 @@ echo "rsync -c of the mount: $SECONDS s"
 SECONDS=0
 rclone_ copy --transfers 32 --checkers 32 q:tree "$TEST_DIR/rclone-down"
 echo "rclone copy down: $SECONDS s"
-diff -r --no-dereference <(cd "$src" && find . -type f | sort) <(cd "$TEST_DIR/rclone-down" && find . -type f | sort | grep -v -x -F -f <(cd "$src" && find . -type l)) >"$TEST_DIR/diff" ||
+diff <(cd "$src" && find . -type f | sort) <(cd "$TEST_DIR/rclone-down" && find . -type f | sort | grep -v -x -F -f <(cd "$src" && find . -type l)) >"$TEST_DIR/diff" ||
 	fail "$(head "$TEST_DIR/diff")"
 (cd "$src" && find . -type f -print0 | sort -z | xargs -0 md5sum) >"$TEST_DIR/sums"
 (cd "$TEST_DIR/rclone-down" && md5sum --quiet -c "$TEST_DIR/sums")
