@@ -69,23 +69,23 @@ up=$TEST_DIR/up
 mkdir "$up"
 rsync -a --no-links "$src/usr/include/linux" "$src/usr/include/asm-generic" "$up/"
 random_file "$up/large" 20000000
-s3 mb s3://up >/dev/null
-s3 sync --quiet "$up" s3://up/aws
-s3cmd_ sync "$up/" s3://up/s3cmd/ >/dev/null
-rclone_ sync --transfers 16 "$src/usr/include" q:up/rclone
+s3 mb s3://sent >/dev/null
+s3 sync --quiet "$up" s3://sent/aws
+s3cmd_ sync "$up/" s3://sent/s3cmd/ >/dev/null
+rclone_ sync --transfers 16 "$src/usr/include" q:sent/rclone
 boto "$up" <<'PY'
 import concurrent.futures, os, sys
 from quoin_s3 import s3
 up = sys.argv[1]
 files = [os.path.relpath(os.path.join(d, f), up) for d, _, names in os.walk(up) for f in names]
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    list(pool.map(lambda f: s3.upload_file(os.path.join(up, f), "up", "boto/" + f), files))
+    list(pool.map(lambda f: s3.upload_file(os.path.join(up, f), "sent", "boto/" + f), files))
 PY
 for client in aws s3cmd boto; do
-	diff -r "$up" "$(mnt)/up/$client"
+	diff -r "$up" "$(mnt)/sent/$client"
 done
 find "$src/usr/include" -type l -printf '%P\n' >"$TEST_DIR/links"
-rsync -rnci --no-links "$src/usr/include/" "$(mnt)/up/rclone/" | grep '^[<>]' >"$TEST_DIR/diff" || true
+rsync -rnci --no-links "$src/usr/include/" "$(mnt)/sent/rclone/" | grep '^[<>]' >"$TEST_DIR/diff" || true
 assert_eq "$(cat "$TEST_DIR/diff")" "" "differences after rclone"
 
 # when: all of it goes away through one face; then it is gone on the other
@@ -93,6 +93,6 @@ SECONDS=0
 rm -rf "$(mnt)/tree"/*
 echo "rm -rf: $SECONDS s"
 assert_eq "$(rclone_ size --json q:tree | tr -dc '0-9,')" "0,0"
-rclone_ purge q:up
+rclone_ purge q:sent
 assert_eq "$(ls "$(mnt)")" tree
 assert_eq "$("$QUOIN" admin info --json | jq -c '.buckets | map([.name, .objects, .bytes])')" '[["tree",0,0]]'
