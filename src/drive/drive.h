@@ -142,6 +142,9 @@ void drive_queue_flush(struct drive_queue *q);
 /* Runs done() of every finished io, then flushes; waits up to timeout_ns for the first (0: do not wait). Returns the
  * number of done() calls. The fd may be readable with nothing to reap: it is cleared here. */
 unsigned drive_queue_reap(struct drive_queue *q, uint64_t timeout_ns);
+/* Makes the fd unreadable until something finishes again. A completion may be reaped before its wake-up arrives, which
+ * then stays; a level-triggered loop calls this, and looks for completions after it. */
+void drive_queue_quiet(struct drive_queue *q);
 unsigned drive_queue_inflight(const struct drive_queue *q); /* submitted, done() not yet returned */
 bool drive_queue_is_uring(const struct drive_queue *q);
 

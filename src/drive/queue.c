@@ -311,6 +311,11 @@ bool drive_queue_is_uring(const struct drive_queue *q)
 	return q->uring;
 }
 
+void drive_queue_quiet(struct drive_queue *q)
+{
+	clear_fd(q);
+}
+
 unsigned drive_queue_inflight(const struct drive_queue *q)
 {
 	return __atomic_load_n(&q->inflight, __ATOMIC_ACQUIRE);

@@ -158,6 +158,8 @@ static void lead(struct meta_set *s)
 void meta_drive(struct meta_set *s)
 {
 	clear_kick(s);
+	if (!drive_queue_inflight(s->queue))
+		drive_queue_quiet(s->queue); /* leading reaps what finishes from here on */
 	lead(s);
 	hand_over(s);
 }

@@ -4,6 +4,7 @@
  */
 #include "set_fixture.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -132,6 +133,27 @@ static void commit_from_many_threads(void **state)
 	many_threads(false);
 }
 
+/* Other threads reap what an event loop is woken for; the loop's descriptor must not stay readable for it. */
+static void an_idle_loop_sleeps(void **state)
+{
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	meta_attach_loop(f.s, true);
+	for (unsigned i = 0; i < 50; i++) {
+		struct pollfd p = {.fd = meta_event_fd(f.s), .events = POLLIN};
+
+		assert_int_equal(put(&f, META_DURABLE, i, 1), 0);
+		assert_int_equal(meta_sync(f.s), 0);
+		meta_drive(f.s);
+		assert_int_equal(poll(&p, 1, 1), 0);
+	}
+	meta_attach_loop(f.s, false);
+	fixture_close(&f);
+	fixture_end(&f);
+}
+
 static void commit_from_many_threads_with_background(void **state)
 {
 	many_threads(true);
@@ -145,6 +167,7 @@ int main(void)
 		cmocka_unit_test(blobs_inline_and_large),
 		cmocka_unit_test(commit_from_many_threads),
 		cmocka_unit_test(commit_from_many_threads_with_background),
+		cmocka_unit_test(an_idle_loop_sleeps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
