@@ -451,6 +451,8 @@ int fs_create(struct fs *f, struct op_ctx *ctx, struct fs_node *dir, struct str 
 	if (rc == 0)
 		rc = make_object(&ch, ret, st);
 	commit_fini(&ch.c);
+	if (rc == 0)
+		flags &= ~O_TRUNC; /* there is nothing to cut: close(2) need not publish */
 	if (rc == -EEXIST && !(flags & O_EXCL)) {
 		rc = fs_lookup(f, ctx, dir, name, ret, st);
 		if (rc < 0)

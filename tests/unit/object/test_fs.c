@@ -35,6 +35,24 @@ static void names_come_and_go(void **state)
 	fsfix_close(&x);
 }
 
+static void a_new_file_is_one_change(void **state)
+{
+	struct fsfix x;
+	struct fs_node *n;
+	struct fs_file *file;
+	struct stat st;
+
+	fsfix_open(&x);
+	uint64_t before = meta_applied_seq(x.f.set);
+	assert_int_equal(
+		fs_create(x.fs, &x.ctx, x.dir, STR_LIT("new"), 0644, O_CREAT | O_TRUNC | O_WRONLY, &n, &file, &st), 0);
+	assert_int_equal(fs_flush(file, &x.ctx), 0);
+	fs_release(file);
+	fs_forget(n, 1);
+	assert_int_equal(meta_applied_seq(x.f.set), before + 1);
+	fsfix_close(&x);
+}
+
 static void open_file_outlives_its_name(void **state)
 {
 	struct fsfix x;
@@ -423,6 +441,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_come_and_go),
+		cmocka_unit_test(a_new_file_is_one_change),
 		cmocka_unit_test(open_file_outlives_its_name),
 		cmocka_unit_test(s3_replace_leaves_open_files_alone),
 		cmocka_unit_test(s3_readers_see_one_state),
