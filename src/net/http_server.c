@@ -22,7 +22,6 @@
 #define EVENTS 16
 #define RUNS_PER_TURN 32  /* a busy client must not keep the loop from its other work */
 #define POLLED_SLEEP_MS 2 /* libmicrohttpd cannot tell what it left while connections are polled */
-#define SLEEP_MS 1000
 #define DRAINING_SLEEP_MS 10
 
 static void on_log(void *cls, const char *fmt, va_list ap)
@@ -110,9 +109,9 @@ static int loop_timeout(struct http_loop *l)
 	if (l->npolled)
 		return POLLED_SLEEP_MS;
 	known = MHD_get_timeout(l->mhd, &ms) == MHD_YES;
-	if (known && ms < SLEEP_MS)
-		return (int)ms;
-	return l->draining ? DRAINING_SLEEP_MS : SLEEP_MS;
+	if (l->draining)
+		return DRAINING_SLEEP_MS;
+	return known ? (int)MIN(ms, INT32_MAX) : -1; /* whoever wants something wakes the loop */
 }
 
 static void loop_sleep(struct http_loop *l, int timeout_ms)

@@ -215,6 +215,8 @@ size_t s3_body_feed(struct s3_request *r, const char *p, size_t len)
 	ssize_t room_len = 0, n;
 	char *room;
 
+	if (s3_fails(r, r->deferred))
+		return 0;
 	if (!r->route && r->op->body == S3_BODY_NONE) {
 		r->body_got += len;
 		return len;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "s3/handlers.h"
 #include "s3/render.h"
@@ -126,10 +127,8 @@ static bool holds(const struct get *g, uint64_t off)
 	return g->have.p && off >= g->have.off && off < g->have.off + g->have.len;
 }
 
-static ssize_t on_read(struct http_request *h, uint64_t off, void *p, size_t n)
+static ssize_t read_at(struct get *g, uint64_t off, void *p, size_t n)
 {
-	struct s3_request *r = http_request_user(h);
-	struct get *g = r->state;
 	int running = JOB_RUNNING, rc;
 
 	off += g->off;
@@ -153,6 +152,18 @@ static ssize_t on_read(struct http_request *h, uint64_t off, void *p, size_t n)
 	if (rc < 0 || !holds(g, off))
 		return rc < 0 ? rc : -EIO;
 	return serve(g, off, p, n);
+}
+
+/* The head is out: all that is left for an error is to cut the connection, and to say why. */
+static ssize_t on_read(struct http_request *h, uint64_t off, void *p, size_t n)
+{
+	struct s3_request *r = http_request_user(h);
+	ssize_t got = read_at(r->state, off, p, n);
+
+	if (got < 0 && got != -EAGAIN)
+		log_warn("s3", "GetObject %.*s/%.*s cut at %llu: %s req=%016llX", STR_FMT(r->bucket), STR_FMT(r->key),
+		         (unsigned long long)off, err_text((int)got), (unsigned long long)r->ctx->request_id);
+	return got;
 }
 
 /* ---- The answer ------------------------------------------------------------------------------------------------------ */

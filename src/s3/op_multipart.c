@@ -122,9 +122,10 @@ void s3_upload_part_begin(struct s3_request *r)
 		rc = s3_refuse_unsupported(r);
 	if (rc == 0)
 		rc = upload_of(r, &a.upload, &up);
-	r->seq = 0; /* the part's own commit is behind the upload's */
-	if (rc == 0)
+	if (rc == 0) {
+		r->seq = 0; /* the part's own commit is behind the upload's */
 		(void)s3_checksum_load(up.checksum, &agreed);
+	}
 	p->keep = agreed.algo;
 	if (rc == 0 && agreed.algo != S3_ALGO_NONE) {
 		if (sent != S3_ALGO_NONE && sent != agreed.algo)

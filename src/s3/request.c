@@ -60,9 +60,11 @@ static void on_begin(void *arg, struct http_request *h)
 	r->bucket = r->key = STR_LIT("");
 	r->head = str_eqc(r->in->method, "HEAD");
 	http_request_set_user(h, r);
+	r->beginning = true;
 	rc = begin(r);
 	if (rc < 0)
 		s3_error(r, rc);
+	r->beginning = false;
 }
 
 static size_t on_body(void *arg, struct http_request *h, const char *p, size_t len)
@@ -74,7 +76,7 @@ static void on_end(void *arg, struct http_request *h)
 {
 	struct s3_request *r = request_of(h);
 
-	if (s3_fails(r, s3_body_end(r)))
+	if (s3_fails(r, r->deferred) || s3_fails(r, s3_body_end(r)))
 		return;
 	if (r->route) {
 		struct str rest = str_sub(r->in->path, strlen(r->route->prefix), r->in->path.len - strlen(r->route->prefix));

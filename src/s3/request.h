@@ -82,6 +82,8 @@ struct s3_request {
 	uint64_t seq; /* what it reveals: object_wait */
 	struct object_waiter waiter;
 	bool answered, failed;
+	bool beginning;                   /* inside begin: an answer cannot wait there ... */
+	int deferred;                     /* ... so an error that must is given when the body or its end comes */
 	enum s3_out out;
 	unsigned status;
 	void *data;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "object/notify.h"
 #include "s3/request.h"
 #include "s3/xml_write.h"
 
@@ -204,8 +205,18 @@ static void render_error(struct s3_request *r, int rc)
 	s3_reply_header(r, "Content-Type", STR_LIT("application/xml"));
 }
 
+/* What the answer reveals is durable and the mounts know it. */
+static bool is_settled(const struct s3_request *r)
+{
+	return meta_durable_seq(object_store_set(r->srv->store)) >= r->seq && notify_done_seq(r->srv->store) >= r->seq;
+}
+
 void s3_error(struct s3_request *r, int rc)
 {
+	if (r->beginning && r->seq && !is_settled(r)) {
+		r->deferred = rc;
+		return;
+	}
 	render_error(r, rc);
 	finish(r);
 }
