@@ -28,7 +28,6 @@ struct conf_list {
 };
 
 enum conf_etag { CONF_ETAG_OPAQUE, CONF_ETAG_MD5 };
-enum conf_parent { CONF_PARENT_ALLOW, CONF_PARENT_REFUSE };
 
 /* Strings are never NULL; "" when the key has no value. */
 struct conf {
@@ -63,7 +62,6 @@ struct conf {
 	uint64_t workers;             /* CONF_AUTO: by the number of CPUs */
 
 	uint64_t etag;                /* enum conf_etag: of content that was written through the mount */
-	uint64_t parent_is_object;    /* enum conf_parent: may `a` and `a/b` both exist */
 
 	/* About this struct, not keys. */
 	struct conf_list warnings;    /* sentences for the log */

@@ -17,7 +17,6 @@
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}; /* enum log_level */
 static const char *const etags[] = {"opaque", "md5", NULL};                       /* enum conf_etag */
-static const char *const parents[] = {"allow", "refuse", NULL};                   /* enum conf_parent */
 
 const struct conf_key conf_keys[] = {
 	{"address", CONFTYPE_ADDRESS, MEMBER(address), 0, 0, ":9000", NULL, 0, "MINIO_ADDRESS",
@@ -81,8 +80,6 @@ const struct conf_key conf_keys[] = {
 
 	{"etag", CONFTYPE_ENUM, MEMBER(etag), 0, 0, "opaque", etags, 0, NULL,
 	 "ETag of content written through the mount: an opaque tag, or its MD5"},
-	{"compat.parent_is_object", CONFTYPE_ENUM, MEMBER(parent_is_object), 0, 0, "allow", parents, 0, NULL,
-	 "may keys a and a/b both exist"},
 };
 const size_t conf_n_keys = ARRAY_SIZE(conf_keys);
 

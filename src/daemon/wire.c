@@ -113,7 +113,7 @@ static int open_store(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 {
 	struct object_params p = {
 		.set = w->set,
-		.workers = (unsigned)or_auto(c->workers, MAX(4u, 2 * cpus())),
+		.workers = (unsigned)or_auto(c->workers, MAX(8u, 2 * cpus())),
 		.body_memory = 256ull << 20,
 		.dirty_memory = 256ull << 20,
 		.uid = (uint32_t)or_auto(c->mount_uid, geteuid()),
