@@ -67,24 +67,16 @@ static uint32_t index_slots(struct meta_set *s)
 	return mask;
 }
 
-/* Copies that cannot follow. */
-static uint32_t apply_all(struct meta_set *s, uint32_t slots)
+static int apply_one(void *arg, unsigned slot)
 {
-	const struct memtable *frozen = publish_frozen(&s->pub);
-	uint32_t bad = 0;
+	struct meta_set *s = arg;
+	uint64_t rows = 0;
+	int rc = index_apply(s->slot[slot].index, publish_frozen(&s->pub), s->frozen_seq, pause_between, s, &rows);
 
-	for (unsigned i = 0; i < s->n; i++) {
-		uint64_t rows = 0;
-		if (!(slots & 1u << i))
-			continue;
-		int rc = index_apply(s->slot[i].index, frozen, s->frozen_seq, pause_between, s, &rows);
-		if (rc < 0) {
-			log_error("meta", "index copy failed and is struck slot=%u error=\"%s\"", i, err_text(rc));
-			bad |= 1u << i;
-		}
-		STAT_ADD(s, checkpoint_rows, rows);
-	}
-	return bad;
+	if (rc < 0)
+		log_error("meta", "index copy failed and is struck slot=%u error=\"%s\"", slot, err_text(rc));
+	STAT_ADD(s, checkpoint_rows, rows);
+	return rc;
 }
 
 /* Views go elsewhere, and a durable record says that the copy is not good: only then the journal may move on. */
@@ -176,7 +168,7 @@ static int run(struct meta_set *s)
 	if (rc < 0)
 		return rc;
 	uint32_t slots = index_slots(s);
-	bad = apply_all(s, slots);
+	bad = slots_parallel(slots, apply_one, s, NULL); /* those cannot follow */
 	slots &= ~bad;
 	if (!slots)
 		return -QE_CORRUPT;
@@ -206,7 +198,9 @@ int meta_checkpoint(struct meta_set *s)
 	if (s->hold_checkpoint)
 		return -QE_QUORUM_READ; /* unavailable payload must stay in the journal until its drives return */
 	MUTEX_GUARD(&s->checkpoint_lock);
+	__atomic_store_n(&s->checkpointing, true, __ATOMIC_RELAXED);
 	int rc = run(s);
+	__atomic_store_n(&s->checkpointing, false, __ATOMIC_RELAXED);
 	if (rc == 0)
 		index_rebuild_one(s);
 	return rc;

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "meta/set_internal.h"
 
-#define BATCH_BLOBS 2048
+#define BATCH_BLOBS 512
 
 struct moved {
 	uint64_t blob;

@@ -19,7 +19,6 @@
 #include "drive/drive.h"
 #include "drive/super.h"
 
-#define JOURNAL_RESERVE 2 /* free files that only control records and deletes may take */
 #define JOURNAL_MIN_FILES 4
 
 struct log_file {
@@ -56,6 +55,11 @@ int journal_make_file(struct drive *d, uint64_t log, uint64_t size, struct drive
 /* The drive takes part no longer. What is in flight on its files keeps its own references. */
 void journal_drop_slot(struct journal *j, unsigned slot);
 
+/* Free files that only what frees space may take: a checkpoint of all the others must fit into them. */
+static inline unsigned journal_reserve(const struct journal *j)
+{
+	return MAX(2u, j->max_files / 4);
+}
 /* Files that could still be rolled into: free ones and those that may still be made. */
 unsigned journal_room(struct journal *j);
 /* Makes a file ready for the next number, unless one is. A slot that fails is put into *ret_failed and has no file.

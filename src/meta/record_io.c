@@ -79,7 +79,7 @@ int record_place(struct meta_set *s, uint32_t len, bool control)
 		return 0;
 	if (len > RECORD_LEN_MAX || len > j->file_size - LOG_HEAD_BYTES)
 		return -QE_ENTITY_TOO_LARGE;
-	if (!control && journal_room(j) <= JOURNAL_RESERVE)
+	if (!control && journal_room(j) <= journal_reserve(j))
 		return -QE_FULL;
 	int rc = journal_prepare(j, j->cur ? j->cur->log + 1 : s->start.log, &failed);
 	s->fail_mask |= failed & s->in_mask;

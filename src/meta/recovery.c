@@ -331,31 +331,13 @@ static int learn_from_index(struct recovery *r)
 	return rc;
 }
 
-/* ---- R2 ----------------------------------------------------------------------------------------------------------- */
-/* Promised on every drive that counts; one that cannot promise counts no more, and the attempt is repeated without it. */
-static bool promise(struct recovery *r)
+static int write_super(void *arg, unsigned slot)
 {
-	struct meta_set *s = r->s;
-	bool all = true;
+	struct meta_set *s = arg;
 
-	r->epoch = r->max_epoch;
-	for (unsigned i = 0; i < s->n; i++)
-		if (s->slot[i].has_super)
-			r->epoch = MAX(r->epoch, s->slot[i].super.promised);
-	r->epoch++;
-	for (unsigned i = 0; i < s->n; i++) {
-		if (!(r->counted & 1u << i))
-			continue;
-		s->slot[i].super.promised = r->epoch;
-		if (super_write(s->slot[i].d, &s->slot[i].super) == 0)
-			continue;
-		s->slot[i].io_lost = true;
-		all = false;
-	}
-	return all;
+	return super_write(s->slot[slot].d, &s->slot[slot].super);
 }
 
-/* ---- R6: superblocks and EPOCH ------------------------------------------------------------------------------------ */
 static bool lost(struct recovery *r, uint32_t slots, const char *what)
 {
 	for (unsigned i = 0; i < r->s->n; i++)
@@ -366,12 +348,29 @@ static bool lost(struct recovery *r, uint32_t slots, const char *what)
 	return slots != 0;
 }
 
+/* ---- R2 ----------------------------------------------------------------------------------------------------------- */
+/* Promised on every drive that counts; one that cannot promise counts no more, and the attempt is repeated without it. */
+static bool promise(struct recovery *r)
+{
+	struct meta_set *s = r->s;
+
+	r->epoch = r->max_epoch;
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->slot[i].has_super)
+			r->epoch = MAX(r->epoch, s->slot[i].super.promised);
+	r->epoch++;
+	for (unsigned i = 0; i < s->n; i++)
+		if (r->counted & 1u << i)
+			s->slot[i].super.promised = r->epoch;
+	return !lost(r, slots_parallel(r->counted, write_super, s, NULL), "promise");
+}
+
+/* ---- R6: superblocks and EPOCH ------------------------------------------------------------------------------------ */
 /* Before EPOCH: nothing of the coming epoch, and no D that only this start worked out (TRACES.md H32). */
 static uint32_t write_supers_before(struct recovery *r, uint32_t slots)
 {
 	struct meta_set *s = r->s;
 	struct super best = *newest_isr(s, r->counted);
-	uint32_t failed = 0;
 
 	if (r->isr_seq <= r->durable && newer(r->isr_epoch, r->isr_seq, best.isr_epoch, best.isr_seq)) {
 		best.isr = r->isr;
@@ -390,10 +389,8 @@ static uint32_t write_supers_before(struct recovery *r, uint32_t slots)
 		p->epochs = s->nhistory;
 		memcpy(p->epoch, s->history, sizeof p->epoch);
 		p->member = true;
-		if (super_write(s->slot[i].d, p) < 0)
-			failed |= 1u << i;
 	}
-	return failed;
+	return slots_parallel(slots, write_super, s, NULL);
 }
 
 /* The newest list of a superblock; recovery adds what it finds behind that once it serves. */
@@ -495,17 +492,25 @@ static void read_boot_id(struct meta_set *s)
 		memset(s->boot, 0, sizeof s->boot);
 }
 
-static uint32_t flush_journal(struct meta_set *s)
+static int flush_slot(void *arg, unsigned slot)
 {
-	uint32_t failed = 0;
+	struct meta_set *s = arg;
+	int rc = 0;
 
 	LIST_FOREACH(it, &s->journal.used) {
 		struct log_file *lf = LIST_ENTRY(it, struct log_file, node);
-		for (unsigned i = 0; i < s->n; i++)
-			if ((lf->dirty & 1u << i) && lf->file[i] && drive_sync(lf->file[i]) < 0)
-				failed |= 1u << i;
-		lf->dirty = 0;
+		if (rc == 0 && (lf->dirty & 1u << slot) && lf->file[slot])
+			rc = drive_sync(lf->file[slot]);
 	}
+	return rc;
+}
+
+static uint32_t flush_journal(struct meta_set *s)
+{
+	uint32_t failed = slots_parallel(s->in_mask, flush_slot, s, NULL);
+
+	LIST_FOREACH(it, &s->journal.used)
+		LIST_ENTRY(it, struct log_file, node)->dirty = 0;
 	s->dirty_since_ns = 0;
 	return failed;
 }
@@ -553,8 +558,6 @@ static uint32_t write_epoch(struct recovery *r, uint32_t slots)
 
 uint32_t supers_write(struct meta_set *s, uint32_t mask)
 {
-	uint32_t failed = 0;
-
 	for (unsigned i = 0; i < s->n; i++) {
 		struct super *p = &s->slot[i].super;
 		if (!(mask & 1u << i))
@@ -569,10 +572,8 @@ uint32_t supers_write(struct meta_set *s, uint32_t mask)
 		p->index_state = s->slot[i].index ? (index_is_bad(s->slot[i].index) ? ISR_INDEX_BAD : ISR_INDEX_GOOD) : p->index_state;
 		if (s->slot[i].index)
 			p->index_position = index_position(s->slot[i].index);
-		if (super_write(s->slot[i].d, p) < 0)
-			failed |= 1u << i;
 	}
-	return failed;
+	return slots_parallel(mask, write_super, s, NULL);
 }
 
 static uint32_t begin_epoch(struct recovery *r, uint32_t slots)

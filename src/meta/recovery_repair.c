@@ -265,9 +265,10 @@ static int flush_segments(struct recovery *r, unsigned slot)
 	return rc;
 }
 
-static int flush_slot(struct recovery *r, unsigned slot)
+static int finish_slot(void *arg, unsigned slot)
 {
-	int rc = 0;
+	struct recovery *r = arg;
+	int rc = truncate_slot(r, slot);
 
 	for (unsigned i = 0; rc == 0 && i < r->files[slot].n; i++)
 		rc = drive_sync(VEC_AT(&r->files[slot], struct found_file, i)->f);
@@ -295,10 +296,7 @@ uint32_t repair_drives(struct recovery *r)
 		if (f == r->kept)
 			break;
 	}
-	for (unsigned i = 0; i < r->s->n; i++)
-		if ((slots & 1u << i) && (truncate_slot(r, i) < 0 || flush_slot(r, i) < 0))
-			slots &= ~(1u << i);
-	return slots;
+	return slots & ~slots_parallel(slots, finish_slot, r, NULL);
 }
 
 /* ---- The writer takes over the files ------------------------------------------------------------------------------ */

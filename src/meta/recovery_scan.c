@@ -54,15 +54,14 @@ static int look_at_file(struct recovery *r, unsigned slot, struct found_file *f)
 			     memcmp(h.drive, s->slot[slot].id.drive, 16) == 0;
 		if (record_head_decode((uint8_t *)block + DRIVE_BLOCK, &f->first) < 0 || f->first.log != f->log)
 			f->first = (struct record_head){0};
-		else
-			r->max_epoch = MAX(r->max_epoch, f->first.epoch);
 	}
 	free(block);
 	return 0; /* unreadable: as if it held nothing */
 }
 
-static int settle_slot(struct recovery *r, unsigned slot)
+static int settle_slot(void *arg, unsigned slot)
 {
+	struct recovery *r = arg;
 	struct drive *d = r->s->slot[slot].d;
 	struct vec *v = &r->files[slot];
 	char name[40];
@@ -94,17 +93,20 @@ static int settle_slot(struct recovery *r, unsigned slot)
  * forgotten (TRACES.md H19, H26). */
 int scan_files(struct recovery *r)
 {
+	uint32_t slots = 0;
+	int rc = 0;
+
+	for (unsigned i = 0; i < r->s->n; i++)
+		if (r->s->slot[i].d && r->s->slot[i].has_super && !r->s->slot[i].io_lost)
+			slots |= 1u << i;
+	uint32_t failed = slots_parallel(slots, settle_slot, r, &rc);
 	for (unsigned i = 0; i < r->s->n; i++) {
-		struct set_slot *slot = &r->s->slot[i];
-		if (!slot->d || !slot->has_super || slot->io_lost)
+		for (unsigned j = 0; j < r->files[i].n; j++)
+			r->max_epoch = MAX(r->max_epoch, VEC_AT(&r->files[i], struct found_file, j)->first.epoch);
+		if (!(failed & 1u << i))
 			continue;
-		int rc = settle_slot(r, i);
-		if (rc >= 0)
-			continue;
-		if (rc == -ENOMEM)
-			return rc;
-		log_warn("meta", "drive left out: it cannot be flushed path=%s error=\"%s\"", slot->d->path, err_text(rc));
-		slot->io_lost = true;
+		log_warn("meta", "drive left out: it cannot be flushed path=%s error=\"%s\"", r->s->slot[i].d->path, err_text(rc));
+		r->s->slot[i].io_lost = true;
 	}
 	return 0;
 }

@@ -19,6 +19,7 @@
 #define TICK_NS (100 * NS_PER_MS)
 #define PAD_NS (400 * NS_PER_MS)   /* STORAGE.md: a PAD within 1 s after the last record */
 #define QUEUE_DEPTH 256
+#define FULL_NS (30 * NS_PER_S)    /* a writer waits so long for a checkpoint to make room */
 #define REBUILD_NS (60 * NS_PER_S) /* between attempts to make an index copy anew */
 #define ID_COUNTER_BITS 30
 #define ID_SET_BITS 10
@@ -123,7 +124,7 @@ static void tick_writer(struct meta_set *s)
 			s->full_since_ns = 0;
 		else if (!s->full_since_ns)
 			s->full_since_ns = now;
-		else if (now - s->full_since_ns > timeout) {
+		else if (now - s->full_since_ns > (__atomic_load_n(&s->checkpointing, __ATOMIC_RELAXED) ? FULL_NS : timeout)) {
 			full_expired(s, &s->q_ordered);
 			full_expired(s, &s->q_durable);
 			s->full_since_ns = 0;
@@ -140,7 +141,7 @@ static void tick_prepare(struct meta_set *s)
 	uint32_t failed = 0;
 
 	mutex_lock(&s->writer);
-	bool wanted = meta_writable(s) && j->cur && j->off > j->file_size / 4 && journal_room(j) > JOURNAL_RESERVE;
+	bool wanted = meta_writable(s) && j->cur && j->off > j->file_size / 4 && journal_room(j) > journal_reserve(j);
 	uint64_t next = j->cur ? j->cur->log + 1 : 0;
 	mutex_unlock(&s->writer);
 	if (wanted && journal_prepare(j, next, &failed) == 0 && failed) {

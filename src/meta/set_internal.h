@@ -264,6 +264,7 @@ struct meta_set {
 	pthread_t journal_thread, checkpoint_thread;
 	bool has_threads, has_checkpoint_thread, has_journal, has_publish;
 	unsigned missing_ranges;  /* (W) open `missing` rows */
+	bool checkpointing;       /* atomic: room in the journal is to be had soon */
 	uint64_t rebuild_ns;      /* (W) mono; when a lacking index copy is worth a checkpoint */
 	bool stopping;            /* atomic */
 	bool stop;                /* (B) */
@@ -313,6 +314,11 @@ void isr_index_good(struct meta_set *s, unsigned slot);
 void isr_below_w(struct meta_set *s, const char *why);
 void isr_abandon(struct meta_set *s);    /* everything that waits is answered with -QE_UNKNOWN_OUTCOME */
 void isr_slot_error(void *arg, unsigned slot, int rc);
+
+/* parallel.c */
+/* fn for each slot of the mask at the same time; returns those for which it failed, one of their errors in *ret_rc (may be
+ * NULL). */
+uint32_t slots_parallel(uint32_t slots, int (*fn)(void *arg, unsigned slot), void *arg, int *ret_rc);
 
 /* format.c */
 /* Fills slots from the drives given, formatting blank ones. */

@@ -193,15 +193,19 @@ static size_t record_estimate(const struct meta_set *s, const struct meta_batch 
 	return batch_estimate(b) + batch_payload_len(b) / s->k + 64;
 }
 
-/* Only deletes may use the last files. */
-static bool frees_space(const struct meta_batch *b)
+/* Who may use the last files: what frees space. Destaging more than deletes, since a checkpoint waits for it, and control
+ * records most of all: the last file keeps room for them. */
+enum urgency { ANY, DELETES, DESTAGE };
+
+static enum urgency urgency(const struct meta_batch *b)
 {
-	return b->deletes && b->chunks.n == 0 && b->blobs.n == 0 && b->inlines.n == 0;
+	if (b->internal && b->origin == OP_DESTAGE)
+		return DESTAGE;
+	return b->deletes && b->chunks.n == 0 && b->blobs.n == 0 && b->inlines.n == 0 ? DELETES : ANY;
 }
 
-/* Bytes that a group may take now: for whatever comes, and for deletes only (they may use the first file of the reserve;
- * the last one is for control records). */
-static void group_room(struct meta_set *s, size_t *ret_any, size_t *ret_deletes)
+/* Bytes that a group may take now, by urgency. */
+static void group_room(struct meta_set *s, size_t ret[DESTAGE + 1])
 {
 	struct journal *j = &s->journal;
 	size_t most = MIN(j->file_size / 4, (uint64_t)GROUP_BYTES);
@@ -209,8 +213,9 @@ static void group_room(struct meta_set *s, size_t *ret_any, size_t *ret_deletes)
 	unsigned room = journal_room(j);
 
 	rest = rest > 2 * GROUP_SLACK ? MIN(rest - 2 * GROUP_SLACK, most) : 0;
-	*ret_any = room > JOURNAL_RESERVE ? most : rest;
-	*ret_deletes = room > 1 ? most : rest;
+	ret[ANY] = room > journal_reserve(j) ? most : rest;
+	ret[DELETES] = room > 1 ? most : rest;
+	ret[DESTAGE] = room > 0 ? most : rest;
 }
 
 static void group_reject(struct meta_set *s, struct meta_batch *b, int rc)
@@ -222,15 +227,15 @@ static void group_reject(struct meta_set *s, struct meta_batch *b, int rc)
 /* Adds from q what fits; what does not stays. */
 static void group_collect(struct meta_set *s, struct list *q)
 {
-	size_t any, deletes, size = 0;
+	size_t by[DESTAGE + 1], size = 0;
 	size_t limit = MIN(s->journal.file_size - LOG_HEAD_BYTES, (uint64_t)RECORD_LEN_MAX);
 
-	group_room(s, &any, &deletes);
+	group_room(s, by);
 	s->full = false;
 	LIST_FOREACH_SAFE(it, q) {
 		struct meta_batch *b = LIST_ENTRY(it, struct meta_batch, node);
-		size_t n = record_estimate(s, b), room = frees_space(b) ? deletes : any;
-		bool tight = any < deletes || room == 0;
+		size_t n = record_estimate(s, b), room = by[urgency(b)];
+		bool tight = by[ANY] < by[DESTAGE] || room == 0;
 		if (b->kind == BATCH_BARRIER)
 			break;
 		if (n + GROUP_SLACK > limit) {

@@ -82,6 +82,36 @@ static void blobs_inline_and_large(void **state)
 	fixture_end(&f);
 }
 
+/* Time passes: what the background thread would do. */
+struct ticker {
+	struct fixture *f;
+	pthread_t thread;
+	bool stop;
+};
+
+static void *tick(void *arg)
+{
+	struct ticker *t = arg;
+
+	while (!__atomic_load_n(&t->stop, __ATOMIC_RELAXED)) {
+		meta_tick(t->f->s);
+		clock_sleep_ns(5 * NS_PER_MS);
+	}
+	return NULL;
+}
+
+static void ticker_start(struct ticker *t, struct fixture *f)
+{
+	*t = (struct ticker){.f = f};
+	assert_int_equal(pthread_create(&t->thread, NULL, tick, t), 0);
+}
+
+static void ticker_stop(struct ticker *t)
+{
+	__atomic_store_n(&t->stop, true, __ATOMIC_RELAXED);
+	pthread_join(t->thread, NULL);
+}
+
 struct worker {
 	struct fixture *f;
 	unsigned id, count;
@@ -159,6 +189,118 @@ static void commit_from_many_threads_with_background(void **state)
 	many_threads(true);
 }
 
+struct churn {
+	struct fixture *f;
+	unsigned id;
+	uint32_t len[20];    /* of the last answered content of a key; 0: none */
+	uint64_t seed[20];
+	int failed;
+};
+
+/* Overwrites and drops a few keys of its own, again and again. */
+static void *churn(void *arg)
+{
+	struct churn *c = arg;
+	uint64_t rnd = c->id;
+
+	for (unsigned i = 0; i < 250; i++) {
+		unsigned k = rnd64(&rnd) % 20;
+		uint64_t key = c->id * 1000 + k, seed = rnd64(&rnd);
+		uint32_t len = (uint32_t)(rnd64(&rnd) % 30000) + 1;
+		int rc;
+		if (c->len[k] && rnd64(&rnd) % 4 == 0) {
+			rc = drop(c->f, key);
+			c->len[k] = 0;
+		} else {
+			rc = put_blob(c->f, rnd64(&rnd) % 4 ? META_DURABLE : META_ORDERED, key, seed, len);
+			c->len[k] = len;
+			c->seed[k] = seed;
+		}
+		if (rc < 0)
+			c->failed = rc;
+		unsigned other = rnd64(&rnd) % 20;
+		int have = check_blob(c->f, c->id * 1000 + other, c->seed[other], c->len[other] ? c->len[other] : 1);
+		if (have != (c->len[other] ? 1 : 0))
+			c->failed = have ? have : -1;
+	}
+	return NULL;
+}
+
+static void expect_churn(struct churn *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < 20; k++)
+			assert_int_equal(check_blob(c[i].f, c[i].id * 1000 + k, c[i].seed[k], c[i].len[k] ? c[i].len[k] : 1),
+					 c[i].len[k] ? 1 : 0);
+	expect_counters(c->f);
+}
+
+static void journal_is_used_again(void **state)
+{
+	struct fixture f;
+	struct churn c[6];
+	pthread_t t[6];
+	struct meta_stats st;
+
+	fixture_start(&f, 4, 2, true);
+	f.p.no_background = false;
+	fixture_reopen(&f, ALL(&f));
+	memset(c, 0, sizeof c);
+	for (unsigned i = 0; i < 6; i++) {
+		c[i].f = &f;
+		c[i].id = i + 1;
+		assert_int_equal(pthread_create(&t[i], NULL, churn, &c[i]), 0);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		pthread_join(t[i], NULL);
+		assert_int_equal(c[i].failed, 0);
+	}
+	meta_stats(f.s, &st);
+	assert_true(st.checkpoints > 1);
+	assert_true(st.destaged_blobs > 0);
+	assert_true(st.journal_free > 1);
+	expect_churn(c, 6);
+	fixture_kill(&f);
+	fixture_reopen(&f, ALL(&f));
+	expect_churn(c, 6);
+	fixture_close(&f);
+	fixture_reopen(&f, ALL(&f) & ~1u);
+	expect_churn(c, 6);
+	fixture_close(&f);
+	fixture_end(&f);
+}
+
+/* Without checkpoints the journal fills up: writers are refused, deletes are not, and space comes back. */
+static void full_journal_lets_deletes_pass(void **state)
+{
+	struct fixture f;
+	unsigned n = 0;
+	int rc;
+
+	fixture_start(&f, 3, 1, true);
+	f.p.journal_files = 4;
+	f.p.drive_timeout_ns = 50 * NS_PER_MS;
+	fixture_reopen(&f, ALL(&f));
+	struct ticker ticker;
+	ticker_start(&ticker, &f);
+	do {
+		n++;
+		rc = put_blob(&f, META_DURABLE, n, n, 30000);
+	} while (rc == 0 && n < 1000);
+	assert_int_equal(rc, -QE_FULL);
+	for (unsigned i = 1; i < 20; i++)
+		assert_int_equal(drop(&f, i), 0);
+	assert_int_equal(put_blob(&f, META_DURABLE, n, n, 30000), -QE_FULL);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	assert_int_equal(put_blob(&f, META_DURABLE, n, n, 30000), 0);
+	ticker_stop(&ticker);
+	for (unsigned i = 20; i <= n; i++)
+		assert_int_equal(check_blob(&f, i, i, 30000), 1);
+	expect_counters(&f);
+	fixture_close(&f);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -168,6 +310,8 @@ int main(void)
 		cmocka_unit_test(commit_from_many_threads),
 		cmocka_unit_test(commit_from_many_threads_with_background),
 		cmocka_unit_test(an_idle_loop_sleeps),
+		cmocka_unit_test(journal_is_used_again),
+		cmocka_unit_test(full_journal_lets_deletes_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
