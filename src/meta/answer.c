@@ -301,7 +301,7 @@ static bool waiter_add(struct meta_set *s, uint64_t seq, struct meta_waiter *w)
 		return false;
 	mutex_lock(&s->answer_lock);
 	bool wait = meta_durable_seq(s) < seq;
-	w->rc = meta_writable(s) ? 0 : -QE_UNKNOWN_OUTCOME;
+	w->rc = meta_writable(s) && !__atomic_load_n(&s->killed, __ATOMIC_ACQUIRE) ? 0 : -QE_UNKNOWN_OUTCOME;
 	if (wait)
 		list_add_tail(w->rc ? &s->due : &s->waiters, &w->node);
 	mutex_unlock(&s->answer_lock);

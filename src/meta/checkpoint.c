@@ -20,13 +20,16 @@ static int freeze(struct meta_set *s)
 	int rc = 0;
 
 	mutex_lock(&s->writer);
-	/* A record that is written but not applied has its place behind the applied ones: wait for it. */
+	/* A record that is written but not applied has its place behind the applied ones: wait for it. New ones are held
+	 * back, or there would be one always. */
+	s->freezing = true;
 	while (!list_empty(&s->unapplied) && meta_writable(s)) {
 		writer_unlock(s);
 		meta_drive(s);
 		clock_sleep_ns(50000);
 		mutex_lock(&s->writer);
 	}
+	s->freezing = false;
 	if (!meta_writable(s))
 		rc = -QE_QUORUM_WRITE;
 	else if (!publish_frozen(&s->pub)) {
@@ -42,7 +45,9 @@ static int freeze(struct meta_set *s)
 			__atomic_store_n(&s->memtable_first_ns, 0, __ATOMIC_RELAXED);
 		}
 	}
+	writer_step(s);
 	writer_unlock(s);
+	answers_run(s);
 	return rc;
 }
 

@@ -426,7 +426,12 @@ struct meta_set *meta_set_kill(struct meta_set *s)
 {
 	if (!s)
 		return NULL;
+	/* A checkpoint that waits for an answer gets one, and then no other. */
+	mutex_lock(&s->writer);
 	__atomic_store_n(&s->killed, true, __ATOMIC_RELEASE);
+	isr_abandon(s);
+	mutex_unlock(&s->writer);
+	answers_run(s);
 	threads_stop(s);
 	abandon(s);
 	set_free(s);

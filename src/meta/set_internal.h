@@ -220,6 +220,7 @@ struct meta_set {
 	bool flush_wanted;        /* (W) */
 	struct list unapplied;    /* (W) struct wrec: built, in order */
 	struct list barriers;     /* (W) batches that wait for what is built */
+	bool freezing;            /* (W) a checkpoint waits for the end of a record */
 	bool full;                /* (W) something waits for room in the journal */
 	bool again;               /* atomic: somebody found the writer taken */
 	uint32_t index_bad;       /* atomic: slots whose index copy is not good any more */

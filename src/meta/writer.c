@@ -391,7 +391,7 @@ static bool durable_may_go(struct meta_set *s)
 
 static bool step_queue(struct meta_set *s)
 {
-	if (!list_empty(&s->unapplied) || (s->fail_mask & s->in_mask))
+	if (!list_empty(&s->unapplied) || (s->fail_mask & s->in_mask) || s->freezing)
 		return false;
 	if (step_control(s) || step_group(s, &s->q_ordered, false))
 		return true;
@@ -417,7 +417,11 @@ void writer_step(struct meta_set *s)
 	bool moved = true;
 
 	mutex_assert_held(&s->writer);
-	while (moved && !__atomic_load_n(&s->killed, __ATOMIC_ACQUIRE)) {
+	if (__atomic_load_n(&s->killed, __ATOMIC_ACQUIRE)) {
+		step_refuse(s);
+		return;
+	}
+	while (moved) {
 		if (drive_queue_inflight(s->queue))
 			drive_queue_reap(s->queue, 0);
 		s->fail_mask |= __atomic_exchange_n(&s->slot_errors, 0, __ATOMIC_SEQ_CST) & s->in_mask;
