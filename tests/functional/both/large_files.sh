@@ -36,10 +36,10 @@ rm "$TEST_DIR/down"
 # a single PUT, and copies that move no data
 assert_eq "$(s3status /large/put -T "$TEST_DIR/file")" 200
 cmp "$TEST_DIR/file" "$(mnt)/large/put"
-before=$("$QUOIN" admin info --json | jq '[.set.slots[].bytesWritten] | add')
+before=$("$QUOIN" admin info --json | jq '[.set.slots[].bytes_written] | add')
 assert_eq "$(s3status /large/copy -X PUT -H "x-amz-copy-source: /large/put")" 200
 cp --reflink=auto "$(mnt)/large/put" "$(mnt)/large/copy2"
-written=$(($("$QUOIN" admin info --json | jq '[.set.slots[].bytesWritten] | add') - before))
+written=$(($("$QUOIN" admin info --json | jq '[.set.slots[].bytes_written] | add') - before))
 [ "$written" -lt $((8 << 20)) ] || fail "two copies of $mib MiB wrote $written bytes"
 cmp "$TEST_DIR/file" "$(mnt)/large/copy"
 s3curl /large/copy2 | cmp - "$TEST_DIR/file"

@@ -15,7 +15,7 @@ start_quoin
 s3curl /flush -X PUT
 mkdir "$(mnt)/flush/dir"
 rounds() {
-	admin_info .journal.flushRounds
+	admin_info .journal.flush_rounds
 }
 # sync_calls FILE: fsync, fdatasync, sync_file_range and writes with DSYNC that strace saw
 sync_calls() {
