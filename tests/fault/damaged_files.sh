@@ -32,13 +32,14 @@ spoil_bytes() {
 	head -c "$n" /dev/urandom | dd of="$f" bs=1 seek="$off" conv=notrunc status=none
 }
 
-# survives WHAT: started on the damaged drives, all data is there
+# survives WHAT [--may-fail]: started on the damaged drives, all data is there. With two drives gone right after a kill,
+# the last changes before it may be answered by 503: whether they were durable is not known until one comes back.
 survives() {
 	echo "== $1"
 	: >"$QUOIN_LOG"
 	launch_quoin
 	wait_ready
-	verify_tree
+	verify_tree "${@:2}"
 	stop_quoin
 	give_back
 }
@@ -76,7 +77,7 @@ spoil_bytes "$(drive 2)/super" 0 8192
 survives "super of one drive"
 spoil_bytes "$(drive 2)/super" 0 8192
 rm "$(drive 4)/super"
-survives "super of two drives"
+survives "super of two drives" --may-fail
 
 # when identities are bad
 spoil_bytes "$(drive 1)/identity" 10 20

@@ -54,7 +54,7 @@ for how in garbage_segments truncated_segments removed moved; do
 done
 
 # when they are away at a start (the last two were moved), then all is read, and what writes is refused cleanly
-kill_quoin
+stop_quoin || true
 for pair in "${pairs[@]}"; do
 	echo "== start without drives $pair"
 	for d in 1 2 3 4; do

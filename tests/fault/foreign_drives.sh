@@ -52,11 +52,14 @@ o=$TEST_DIR/other d=$TEST_DIR
 refused 'another deployment|foreign' "$d/drive1" "$d/drive2" "$o/drive3" "$d/drive4"
 assert_eq "$(sums | grep ' other/')" "$(grep ' other/' <<<"$before")" "the foreign drives"
 
-# when two are swapped, one is given twice, or all are foreign to each other
-refused 'slot|position|place' "$d/drive2" "$d/drive1" "$d/drive3" "$d/drive4"
+# when two are swapped, then each is known by its identity
+refused 'ready|slot|position|place' "$d/drive2" "$d/drive1" "$d/drive3" "$d/drive4"
+
+# when one is given twice, or they are foreign to each other
+mid=$(sums)
 refused 'use|twice|same' "$d/drive1" "$d/drive1" "$d/drive3" "$d/drive4"
 refused 'another deployment|foreign' "$o/drive1" "$o/drive2" "$d/drive3" "$d/drive4"
-assert_eq "$(sums | grep ' other/')" "$(grep ' other/' <<<"$before")" "the foreign drives"
+assert_eq "$(sums | grep -E ' (drive|other/drive)[34]/')" "$(grep -E ' (drive|other/drive)[34]/' <<<"$mid")" "the drives that do not belong"
 
 # when the set is given smaller or larger than it is
 refused 'drives|set' "$d/drive1" "$d/drive2" "$d/drive3"

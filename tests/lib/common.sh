@@ -123,16 +123,17 @@ on_exit() {
 	CLEANUP_COMMANDS=("$1" "${CLEANUP_COMMANDS[@]}")
 }
 
-# Mount points below TEST_DIR, innermost first. Reads mountinfo only: a stat of a hung mount would hang too.
+# Mount points below TEST_DIR of file systems whose type starts with TYPE (fuse; "" for all), innermost first. Reads
+# mountinfo only: a stat of a hung mount would hang too.
 mounts_of_test() {
-	awk -v dir="$TEST_DIR/" 'index($5, dir) == 1 {print $5}' /proc/self/mountinfo | sort -r
+	awk -v dir="$TEST_DIR/" -v type="- ${1-fuse}" 'index($5, dir) == 1 && index($0, type) {print $5}' /proc/self/mountinfo | sort -r
 }
 
 unmount_all() {
 	local m
 	while read -r m; do
 		fusermount3 -uz "$m" 2>/dev/null || umount -l "$m" 2>/dev/null || true
-	done < <(mounts_of_test)
+	done < <(mounts_of_test "$@")
 }
 
 cleanup() {
@@ -149,7 +150,7 @@ cleanup() {
 		kill -KILL "$QUOIN_PID" 2>/dev/null
 		wait "$QUOIN_PID" 2>/dev/null
 	fi
-	unmount_all
+	unmount_all ""
 	if [ "$rc" -ne 0 ] && [ "$rc" -ne 77 ] && [ -s "$QUOIN_LOG" ]; then
 		echo "--- last lines of quoin.log" >&2
 		tail -n 25 "$QUOIN_LOG" >&2

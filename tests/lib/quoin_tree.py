@@ -112,7 +112,7 @@ def load(a, manifest):
         c, rnd, i = client(), random.Random(), 0
         while not stop.is_set():
             i += 1
-            name, body = f"{a.bucket}/load/{face}/{i}", rnd.randbytes(rnd.choice(SIZES[:9]))
+            name, body = f"{a.bucket}/load/{face}/{os.getpid()}/{i}", rnd.randbytes(rnd.choice(SIZES[:9]))
             try:
                 if face == "s3":
                     c.put_object(Bucket=a.bucket, Key=name.split("/", 1)[1], Body=body)

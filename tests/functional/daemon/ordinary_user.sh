@@ -9,8 +9,18 @@ requires_boto3
 requires_fuse
 [ "$(id -u)" = 0 ] || skip "needs root to become an ordinary user"
 
-# given directories of that user
+# Where /dev/fuse is for root only, one for everybody takes its place in a mount namespace of the test's own.
 uid=65534
+if ! setpriv --reuid "$uid" --regid "$uid" --clear-groups test -w /dev/fuse; then
+	if [ -z "${QUOIN_TEST_UNSHARED:-}" ]; then
+		export TEST_DIR QUOIN_TEST_UNSHARED=1
+		exec unshare -m --propagation private bash "$0"
+	fi
+	mknod -m 666 "$TEST_DIR/fuse" c 10 229
+	mount --bind "$TEST_DIR/fuse" /dev/fuse
+fi
+
+# given directories of that user
 # The way to the private directories, which only this test's own (root) user may walk
 for dir in "$TEST_DIR" "$(dirname "$TEST_DIR")"; do
 	chmod a+x "$dir"

@@ -31,7 +31,7 @@ for shape in "2 1 1" "3 2 1" "6 3 3" "16 12 4"; do
 	wait_ready
 	make_tree "$n"
 	assert_eq "$(admin_info '"\(.set.drives) \(.set.data) \(.set.parity)"')" "$n $k $m"
-	kill_quoin
+	stop_quoin
 	for ((i = 1; i <= m; i++)); do
 		rm -rf "$TEST_DIR/drive$i"
 		mkdir "$TEST_DIR/drive$i"
