@@ -57,4 +57,4 @@ refused() {
 }
 refused 'nowhere.*(No such file|not a directory|does not exist)' --mount "$TEST_DIR/nowhere"
 refused 'quoin.yaml.*(ot a directory|mount)' --mount "$conf"
-refused 'quoin.yaml.*ot a directory' "$conf"
+refused 'quoin.yaml.*ot a directory' --set parity=auto "$conf"
