@@ -27,8 +27,6 @@ struct conf_list {
 	size_t n;
 };
 
-enum conf_etag { CONF_ETAG_OPAQUE, CONF_ETAG_MD5 };
-
 /* Strings are never NULL; "" when the key has no value. */
 struct conf {
 	char *address;                /* HOST:PORT, see conf/address.h */
@@ -60,8 +58,6 @@ struct conf {
 	uint64_t http_max_connections;
 	uint64_t http_idle_timeout_ns;
 	uint64_t workers;             /* CONF_AUTO: by the number of CPUs */
-
-	uint64_t etag;                /* enum conf_etag: of content that was written through the mount */
 
 	/* About this struct, not keys. */
 	struct conf_list warnings;    /* sentences for the log */

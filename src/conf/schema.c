@@ -16,7 +16,6 @@
 #define MEMBER(m) offsetof(struct conf, m)
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}; /* enum log_level */
-static const char *const etags[] = {"opaque", "md5", NULL};                       /* enum conf_etag */
 
 const struct conf_key conf_keys[] = {
 	{"address", CONFTYPE_ADDRESS, MEMBER(address), 0, 0, ":9000", NULL, 0, "MINIO_ADDRESS",
@@ -77,9 +76,6 @@ const struct conf_key conf_keys[] = {
 	 "a connection on which nothing moves for this long is closed"},
 	{"workers", CONFTYPE_INT, MEMBER(workers), 1, 1024, "auto", NULL, CONFKEY_AUTO, NULL,
 	 "threads for work that would block or takes long; auto: twice the CPUs, at least 8"},
-
-	{"etag", CONFTYPE_ENUM, MEMBER(etag), 0, 0, "opaque", etags, 0, NULL,
-	 "ETag of content written through the mount: an opaque tag, or its MD5"},
 };
 const size_t conf_n_keys = ARRAY_SIZE(conf_keys);
 

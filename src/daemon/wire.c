@@ -121,7 +121,6 @@ static int open_store(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.file_mode = (uint32_t)c->mount_file_mode,
 		.dir_mode = (uint32_t)c->mount_dir_mode,
 		.writeback_ns = c->mount_writeback_ns,
-		.etag_md5 = c->etag == CONF_ETAG_MD5,
 	};
 
 	w->store = object_store_open(&p, ctx);

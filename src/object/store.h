@@ -28,7 +28,6 @@ struct object_params {
 	uint32_t file_mode, dir_mode; /* 0644, 0755 */
 	uint64_t writeback_ns;        /* dirty data of the mount is published after this: 30 s */
 	uint64_t dirty_memory;        /* bytes of unpublished mount writes; above it write() waits (default 256 MiB) */
-	bool etag_md5;                /* content written through the mount gets an MD5 ETag */
 };
 
 struct object_store *object_store_open(const struct object_params *p, struct op_ctx *ctx);  /* NULL: ctx->detail */

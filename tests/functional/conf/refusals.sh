@@ -30,7 +30,7 @@ in_file ':3: jurnal: unknown key; quoin.yaml' 'drive:\n  timeout: 1s\njurnal: 5\
 in_file ':2: drive.timeout: the key is there twice' 'drive.timeout: 1s\ndrive.timeout: 2s\n'
 in_file ':2: not valid YAML' 'drive:\n\ttimeout: 1s\n'
 in_file ':1: journal.file_size: 3000000 is not a power of two' 'journal.file_size: 3000000\n'
-in_file ':1: etag: "sha1" is not an allowed word; write opaque or md5' 'etag: sha1\n'
+in_file ':1: log.level: "loud" is not an allowed word; write error, warn, info or debug' 'log.level: loud\n'
 in_file ':1: log.level: there is no value' 'log: {level: }\n'
 refused 'cannot be read: No such file' -c "$TEST_DIR/missing.yaml"
 refused 'drive.timout: unknown key; did you mean drive.timeout' --set drive.timout=1s

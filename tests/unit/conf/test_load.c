@@ -102,7 +102,7 @@ static void a_file_sets_nested_keys(void **state)
 	                        "drive:\n  timeout: 250ms\n"
 	                        "mount: {path: /mnt, file_mode: 0600, allow_other: no}\n"
 	                        "root:\n  user: alice\n  password: 'secret: #1'\n"
-	                        "parity: 1\netag: md5\njournal:\n");
+	                        "parity: 1\nlog.level: debug\njournal:\n");
 	struct conf_error err;
 
 	assert_int_equal(c->drives.n, 4);
@@ -113,7 +113,7 @@ static void a_file_sets_nested_keys(void **state)
 	assert_true(c->mount_file_mode == 0600);
 	assert_false(c->mount_allow_other);
 	assert_string_equal(c->root_password, "secret: #1");
-	assert_true(c->etag == CONF_ETAG_MD5);
+	assert_true(c->log_level == LOG_L_DEBUG);
 	assert_false(c->default_credentials);
 	assert_int_equal(conf_parity(c), 1);
 	assert_int_equal(conf_check_server(c, &err), 0);
@@ -136,12 +136,12 @@ static void wrong_files_are_refused_with_their_line(void **state)
 	refused("region:\n", ":1: region: there is no value");
 	refused("drives: [[a]]\n", ":1: drives: an item is not a text");
 	refused("drives:\n- /a\n- /b\n- /a\n", ":4: drives: /a is there twice");
-	refused("etag: md5\netag: md5\n", ":2: etag: the key is there twice");
+	refused("log.level: debug\nlog.level: debug\n", ":2: log.level: the key is there twice");
 	refused("- a\n", ":1: the file is not a mapping");
 	refused("words\n", ":1: the file is not a mapping");
 	refused("? [a]\n: b\n", ":1: a key is not a word");
-	refused("etag: md5\n---\netag: md5\n", ":3: a second YAML document");
-	refused("etag: \"md5\n", ":2: not valid YAML");
+	refused("log.level: debug\n---\nlog.level: debug\n", ":3: a second YAML document");
+	refused("log.level: \"debug\n", ":2: not valid YAML");
 	refused("region: \"a\\0b\"\n", ":1: region: the value has a NUL");
 	refused("drive: &a {timeout: *a}\n", ":1: drive.timeout: the value is a mapping");
 	refused("drive: &a {x: *a}\n", ":1: drive.x: unknown key");

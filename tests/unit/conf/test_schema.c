@@ -87,7 +87,7 @@ static void each_type_refuses_what_it_is_not(void **state)
 		{"mount.file_mode", "0999"},
 		{"mount.file_mode", "010000"},
 		{"mount.allow_other", "maybe"},
-		{"etag", "MD5"},
+		{"log.level", "DEBUG"},
 		{"parity", "EC:"},
 		{"parity", "9"},
 		{"segment.size", "65MiB"},
