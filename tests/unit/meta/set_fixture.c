@@ -135,7 +135,6 @@ void fixture_end(struct fixture *f)
 /* ---- Objects ------------------------------------------------------------------------------------------------------ */
 #define BUCKET_ID 10
 #define ROOT_ID 20
-#define SUBDIRS 5
 
 struct change {
 	struct fixture *f;
@@ -308,26 +307,6 @@ static void build_change(struct change *c)
 	meta_batch_usage_delta(c->b, BUCKET_ID, &row, &c->usage);
 }
 
-/* content(arg, b) adds the blob to the batch. */
-static int change(struct change *c, enum meta_promise promise, void (*content)(void *arg, struct meta_batch *b), void *arg)
-{
-	int rc;
-
-	do {
-		c->b = meta_batch_new(c->f->s, promise, OP_S3);
-		c->usage = (struct row_usage){0};
-		assert_non_null(c->b);
-		assert_int_equal(meta_view_open(c->f->s, &c->v), 0);
-		build_change(c);
-		meta_view_close(c->v);
-		if (content)
-			content(arg, c->b);
-		rc = meta_commit(c->b);
-		meta_batch_free(c->b);
-	} while (rc == -QE_CONFLICT);
-	return rc;
-}
-
 static struct change new_change(struct fixture *f, uint64_t key, uint64_t value)
 {
 	struct change c = {.f = f, .key = key};
@@ -335,6 +314,31 @@ static struct change new_change(struct fixture *f, uint64_t key, uint64_t value)
 	c.e = (struct row_entry){.kind = ENTRY_OBJECT, .key_id = key, .id = key};
 	c.e.obj.crc64nvme = value;
 	return c;
+}
+
+static void change_batch(struct change *c, enum meta_promise promise)
+{
+	c->b = meta_batch_new(c->f->s, promise, OP_S3);
+	c->usage = (struct row_usage){0};
+	assert_non_null(c->b);
+	build_change(c);
+}
+
+/* content(arg, b) adds the blob to the batch. */
+static int change(struct change *c, enum meta_promise promise, void (*content)(void *arg, struct meta_batch *b), void *arg)
+{
+	int rc;
+
+	do {
+		assert_int_equal(meta_view_open(c->f->s, &c->v), 0);
+		change_batch(c, promise);
+		meta_view_close(c->v);
+		if (content)
+			content(arg, c->b);
+		rc = meta_commit(c->b);
+		meta_batch_free(c->b);
+	} while (rc == -QE_CONFLICT);
+	return rc;
 }
 
 int put(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t value)
@@ -359,6 +363,119 @@ static bool view_find(struct meta_view *v, uint64_t key, struct row_entry *e)
 	uint64_t dir;
 
 	return find_object(v, key, &dir, &k, &row, e);
+}
+
+/* ---- Batches of the test's own ------------------------------------------------------------------------------------ */
+struct meta_batch *put_batch(struct fixture *f, struct meta_view *v, uint64_t key, uint64_t value)
+{
+	struct change c = new_change(f, key, value);
+
+	c.v = v;
+	change_batch(&c, META_ORDERED);
+	return c.b;
+}
+
+struct meta_batch *drop_batch(struct fixture *f, struct meta_view *v, uint64_t key)
+{
+	struct change c = new_change(f, key, 0);
+	struct row_entry e;
+
+	if (!view_find(v, key, &e))
+		return NULL;
+	c.v = v;
+	c.drop = true;
+	change_batch(&c, META_ORDERED);
+	return c.b;
+}
+
+/* Rows of a directory of the root as the view has them. */
+struct dir_rows {
+	char name[32];
+	bool present;
+	struct meta_key entry_key, dir_key;
+	struct meta_row entry_row, dir_row;
+	struct row_entry e;
+	struct row_dir d;
+};
+
+static void look_at_dir(struct meta_view *v, unsigned dir, struct dir_rows *r)
+{
+	dir_name(dir, r->name, sizeof r->name);
+	r->present = entry_of(v, ROOT_ID, r->name, &r->entry_key, &r->entry_row, &r->e);
+	r->name[strlen(r->name) - 1] = '\0';
+	if (!r->present)
+		return;
+	bool there;
+	r->dir_row = seen_row(v, TABLE_DIR, r->e.id, &there);
+	assert_true(there);
+	assert_int_equal(row_dir_decode(r->dir_row.body, &r->d), 0);
+	key_u64(&r->dir_key, r->e.id);
+}
+
+/* A batch on the root: bucket, entry and counters are given. */
+static struct meta_batch *root_batch(struct fixture *f, struct meta_view *v, const struct dir_rows *r, int live, int children,
+				     int objects)
+{
+	struct meta_batch *b = meta_batch_new(f->s, META_ORDERED, OP_FUSE);
+	struct row_usage u = {.objects = (uint64_t)objects, .versions = (uint64_t)objects};
+	struct meta_row row;
+	bool present;
+
+	meta_batch_view(b, v);
+	row = seen_row(v, TABLE_DIR, ROOT_ID, &present);
+	meta_batch_dir_seen(b, ROOT_ID, &row);
+	meta_batch_expect(b, TABLE_ENTRY, &r->entry_key, &r->entry_row, r->present);
+	if (r->present)
+		meta_batch_expect(b, TABLE_DIR, &r->dir_key, &r->dir_row, true);
+	meta_batch_dir_delta(b, ROOT_ID, live, children, 0, 0);
+	row = seen_row(v, TABLE_USAGE, BUCKET_ID, &present);
+	meta_batch_usage_delta(b, BUCKET_ID, &row, &u);
+	return b;
+}
+
+struct meta_batch *mkdir_batch(struct fixture *f, struct meta_view *v, unsigned dir)
+{
+	CLEANUP_BUF struct buf body = BUF_INIT;
+	struct dir_rows r;
+
+	look_at_dir(v, dir, &r);
+	if (r.present && (r.d.flags & DIR_EXPLICIT))
+		return NULL;
+	struct meta_batch *b = root_batch(f, v, &r, !r.present || r.d.live == 0, !r.present, 1);
+	if (r.present) {
+		r.d.flags |= DIR_EXPLICIT;
+		row_dir_encode(&body, &r.d, NULL);
+		meta_batch_put(b, TABLE_DIR, &r.dir_key, buf_str(&body), 0);
+		return b;
+	}
+	r.e = (struct row_entry){.kind = ENTRY_DIR, .id = meta_new_id(f->s)};
+	row_entry_encode(&body, &r.e, NULL);
+	meta_batch_put(b, TABLE_ENTRY, &r.entry_key, buf_str(&body), 0);
+	put_dir(b, r.e.id, ROOT_ID, DIR_EXPLICIT, r.name);
+	return b;
+}
+
+struct meta_batch *rmdir_batch(struct fixture *f, struct meta_view *v, unsigned dir)
+{
+	struct dir_rows r;
+
+	look_at_dir(v, dir, &r);
+	if (!r.present || !(r.d.flags & DIR_EXPLICIT) || r.d.children)
+		return NULL;
+	struct meta_batch *b = root_batch(f, v, &r, -1, -1, -1);
+	meta_batch_del(b, TABLE_DIR, &r.dir_key);
+	meta_batch_del(b, TABLE_ENTRY, &r.entry_key);
+	return b;
+}
+
+int dir_state(struct fixture *f, unsigned dir)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	struct dir_rows r;
+
+	assert_int_equal(meta_view_open(f->s, &v), 0);
+	look_at_dir(v, dir, &r);
+	return r.present ? (r.d.flags & DIR_EXPLICIT ? 2 : 1) : 0;
 }
 
 uint64_t get(struct fixture *f, uint64_t key)

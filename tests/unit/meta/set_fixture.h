@@ -40,6 +40,15 @@ void fixture_reopen(struct fixture *f, uint32_t mask);    /* must succeed */
  * as the object layer makes them, so that meta_recount must find nothing. Conflicts are tried again. */
 int put(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t value);
 int drop(struct fixture *f, uint64_t key);
+/* The batches of such changes, from a view, to be submitted by the test. NULL: there is nothing to drop; a directory that
+ * is there or is not, or is not empty. */
+struct meta_batch *put_batch(struct fixture *f, struct meta_view *v, uint64_t key, uint64_t value);
+struct meta_batch *drop_batch(struct fixture *f, struct meta_view *v, uint64_t key);
+struct meta_batch *mkdir_batch(struct fixture *f, struct meta_view *v, unsigned dir);
+struct meta_batch *rmdir_batch(struct fixture *f, struct meta_view *v, unsigned dir);
+#define SUBDIRS 5 /* key k lies in directory k % SUBDIRS */
+/* 0: absent, 1: implicit, 2: explicit. */
+int dir_state(struct fixture *f, unsigned dir);
 /* 0: absent. */
 uint64_t get(struct fixture *f, uint64_t key);
 /* What an S3 answer would do: -QE_UNKNOWN_OUTCOME when it cannot be vouched for. */
