@@ -226,12 +226,59 @@ static void crash_in_recovery(void **state)
 	}
 }
 
+/* One operation of one drive fails: the drive leaves, everything is answered well, and nothing of it is lost. */
+static bool one_error(unsigned slot, uint64_t at, bool power)
+{
+	struct life l = {0};
+	struct meta_stats st;
+
+	fixture_start(&l.f, 4, 2, true);
+	fixture_reopen(&l.f, ALL(&l.f));
+	fault_bench_rule(l.f.bench, &(struct fault_rule){
+		.kind = FAULT_ERROR, .slot = (int)slot, .op = -1, .nth = at, .once = true});
+	live(&l);
+	if (l.done != EVENTS)
+		fail_msg("slot %u operation %llu: event %u fails", slot, (unsigned long long)at, l.begun);
+	meta_stats(l.f.s, &st);
+	assert_true(st.writable);
+	bool out = st.isr.slot[slot].state == ISR_OUT;
+	expect_prefix(&l, EVENTS, "after an error", at);
+	fixture_kill(&l.f);
+	if (power)
+		fault_bench_power_loss(l.f.bench, ALL(&l.f));
+	fault_bench_rule(l.f.bench, NULL);
+	/* Without the drive, and with it again. */
+	int rc = fixture_open(&l.f, ALL(&l.f) & ~(1u << slot));
+	if (rc < 0)
+		fail_msg("slot %u operation %llu: open: %s (%s)", slot, (unsigned long long)at, err_text(rc), l.f.detail);
+	expect_prefix(&l, power ? l.durable : EVENTS, "without the drive", at);
+	fixture_close(&l.f);
+	reopen(&l.f, "with the drive", at);
+	expect_prefix(&l, power ? l.durable : EVENTS, "with the drive", at);
+	fixture_close(&l.f);
+	fixture_end(&l.f);
+	return out;
+}
+
+static void any_error_takes_a_drive_out_only(void **state)
+{
+	unsigned by = step(9);
+
+	for (unsigned slot = 0; slot < 4; slot++) {
+		unsigned none = 0;
+		/* A drive that is not out at the end had no such operation, or only names that could be tried again. */
+		for (uint64_t at = 1 + slot; none < 3 && at < 400; at += by)
+			none = one_error(slot, at, at % 2) ? 0 : none + 1;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_anywhere),
 		cmocka_unit_test(power_lost_anywhere),
 		cmocka_unit_test(crash_in_recovery),
+		cmocka_unit_test(any_error_takes_a_drive_out_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

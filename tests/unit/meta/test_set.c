@@ -301,6 +301,81 @@ static void full_journal_lets_deletes_pass(void **state)
 	fixture_end(&f);
 }
 
+/* A drive that does not answer leaves after drive_timeout; who waits is answered, and its late writes harm nobody. */
+static void a_hanging_drive_leaves(void **state)
+{
+	struct fixture f;
+	struct meta_stats st;
+	struct ticker ticker;
+
+	for (unsigned op = DRIVE_IO_WRITE; op <= DRIVE_IO_SYNC; op++) {
+		fixture_start(&f, 4, 2, true);
+		f.p.drive_timeout_ns = 60 * NS_PER_MS;
+		fixture_reopen(&f, ALL(&f));
+		assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+		fault_bench_rule(f.bench, &(struct fault_rule){
+			.kind = FAULT_HANG, .slot = 2, .op = (int)op, .nth = 1});
+		ticker_start(&ticker, &f);
+		if (op == DRIVE_IO_SYNC)
+			assert_int_equal(meta_sync(f.s), 0);
+		assert_int_equal(put(&f, META_DURABLE, 2, 22), 0);
+		if (op == DRIVE_IO_SYNC) {
+			struct meta_batch *b = meta_batch_new(f.s, META_ORDERED, OP_S3);
+			assert_int_equal(meta_commit(b), 0);
+			meta_batch_free(b);
+			assert_int_equal(meta_sync(f.s), 0);
+		}
+		assert_int_equal(put(&f, META_DURABLE, 3, 33), 0);
+		ticker_stop(&ticker);
+		meta_stats(f.s, &st);
+		assert_true(st.writable);
+		assert_int_equal(st.isr.slot[2].state, ISR_OUT);
+		fault_bench_rule(f.bench, NULL);
+		fault_bench_release(f.bench);
+		fixture_kill(&f);
+		fixture_reopen(&f, ALL(&f));
+		for (uint64_t i = 1; i <= 3; i++)
+			assert_int_equal(get(&f, i), 11 * i);
+		expect_counters(&f);
+		fixture_end(&f);
+	}
+}
+
+/* An event loop, threads that block, and nobody's loop: whoever waits is answered soon, whoever leads. */
+static void nobody_is_forgotten(void **state)
+{
+	struct fixture f;
+	pthread_t t[8];
+	struct worker w[8];
+
+	fixture_start(&f, 3, 1, true);
+	f.p.no_background = false;
+	f.p.log2_journal_file = 22;
+	fixture_reopen(&f, ALL(&f));
+	meta_attach_loop(f.s, true);
+	for (unsigned i = 0; i < 8; i++) {
+		w[i] = (struct worker){&f, i + 1, 150, 0};
+		assert_int_equal(pthread_create(&t[i], NULL, work, &w[i]), 0);
+	}
+	uint64_t end = clock_mono_ns() + NS_PER_S;
+	for (unsigned turn = 0; clock_mono_ns() < end; turn++) {
+		struct pollfd p = {.fd = meta_event_fd(f.s), .events = POLLIN};
+		(void)poll(&p, 1, 10);
+		meta_drive(f.s);
+		if (turn % 500 == 499)
+			meta_attach_loop(f.s, turn % 1000 == 999);
+	}
+	meta_attach_loop(f.s, false);
+	for (unsigned i = 0; i < 8; i++) {
+		pthread_join(t[i], NULL);
+		assert_int_equal(w[i].failed, 0);
+	}
+	assert_int_equal(meta_sync(f.s), 0);
+	assert_int_equal(meta_durable_seq(f.s), meta_applied_seq(f.s));
+	fixture_close(&f);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +387,8 @@ int main(void)
 		cmocka_unit_test(an_idle_loop_sleeps),
 		cmocka_unit_test(journal_is_used_again),
 		cmocka_unit_test(full_journal_lets_deletes_pass),
+		cmocka_unit_test(a_hanging_drive_leaves),
+		cmocka_unit_test(nobody_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
