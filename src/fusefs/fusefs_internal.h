@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/thread.h"
 #include "fusefs/fusefs.h"
 #include "object/fs.h"
 
@@ -42,6 +43,9 @@ struct fusefs {
 	unsigned threads, keep, max;
 	atomic_uint idle;
 	bool stopping;
+	unsigned reset_jobs; /* queued or running */
+	struct work reset_work;
+	atomic_bool resetting; /* queued */
 	void (*on_end)(void *arg);
 	void *arg;
 	atomic_uint_fast64_t requests, notifications;

@@ -162,6 +162,9 @@ static int check_system(struct op_ctx *ctx)
 	if (access("/dev/fuse", F_OK) < 0)
 		return op_fail(ctx, -ENODEV,
 		               "/dev/fuse is missing; load the kernel module (modprobe fuse) or give the container the device");
+	if (geteuid() != 0 && access("/dev/fuse", R_OK | W_OK) < 0)
+		return op_fail(ctx, -EACCES,
+		               "/dev/fuse may not be used by this user; it is mode 0666 where udev runs (chmod 666 /dev/fuse)");
 	if (geteuid() != 0 && !in_path("fusermount3"))
 		return op_fail(ctx, -ENOENT,
 		               "fusermount3 is not in PATH: an ordinary user needs it to mount; install the package fuse3");
@@ -308,8 +311,14 @@ static struct fusefs *fusefs_free(struct fusefs *m)
 {
 	if (m->notify)
 		m->notify = notify_mount_remove(m->notify);
-	if (m->se)
+	mutex_lock(&m->lock);
+	while (m->reset_jobs)
+		cond_wait(&m->changed, &m->lock);
+	mutex_unlock(&m->lock);
+	if (m->se) {
+		fuse_session_unmount(m->se); /* nothing is mounted any more: frees what mounting allocated */
 		fuse_session_destroy(m->se);
+	}
 	if (m->root)
 		fs_forget(m->root, 1);
 	if (m->fs)
@@ -363,8 +372,6 @@ int fusefs_start(const struct fusefs_params *p, struct op_ctx *ctx, struct fusef
 	if (rc == 0)
 		rc = mount_on(m, p, ctx);
 	if (rc < 0) {
-		if (m->se)
-			fuse_session_unmount(m->se);
 		fusefs_free(m);
 		return rc;
 	}

@@ -4,6 +4,11 @@
  * notifier thread with no lock held: invalidating a name takes the directory's lock in the kernel, which a request that
  * we are serving may hold.
  */
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "base/log.h"
 #include "fusefs/fusefs_internal.h"
 
@@ -80,4 +85,55 @@ static void deliver(void *mount, const struct notify_change *c)
 	fs_forget(n, 1);
 }
 
-const struct notify_ops fusefs_notify_ops = {.held = held, .deliver = deliver};
+/* ---- All of it ------------------------------------------------------------------------------------------------ */
+#define NOTIFY_INC_EPOCH 8 /* FUSE_NOTIFY_INC_EPOCH of 7.44: every name is looked up again; older kernels refuse it */
+
+static void forget_names(struct fusefs *m)
+{
+	struct fuse_out_header out = {.len = sizeof out, .error = NOTIFY_INC_EPOCH};
+	ssize_t n = write(fuse_session_fd(m->se), &out, sizeof out);
+
+	done(m, "epoch", n < 0 ? -errno : 0);
+}
+
+static void tell_all(struct work *w)
+{
+	struct fusefs *m = CONTAINER_OF(w, struct fusefs, reset_work);
+	struct fs_node **all;
+	size_t n;
+
+	atomic_store(&m->resetting, false);
+	forget_names(m);
+	n = fs_nodes(m->fs, &all);
+	for (size_t i = 0; i < n; i++) {
+		struct fs_node *parent;
+		char name[256];
+
+		if (all[i] != m->root && fs_node_place(m->fs, all[i], &parent, name)) {
+			tell_name(m, parent, str_of(name), true);
+			fs_forget(parent, 1);
+		}
+		done(m, "inode", fuse_lowlevel_notify_inval_inode(m->se, ino_of(m, all[i]), 0, 0));
+		fs_forget(all[i], 1);
+	}
+	free(all);
+	mutex_lock(&m->lock);
+	m->reset_jobs--;
+	cond_broadcast(&m->changed);
+	mutex_unlock(&m->lock);
+}
+
+static void reset(void *mount)
+{
+	struct fusefs *m = mount;
+
+	if (atomic_exchange(&m->resetting, true))
+		return; /* queued and not begun: it will see this state as well */
+	mutex_lock(&m->lock);
+	m->reset_jobs++;
+	mutex_unlock(&m->lock);
+	m->reset_work.run = tell_all;
+	workq_push(object_store_workers(m->store), &m->reset_work);
+}
+
+const struct notify_ops fusefs_notify_ops = {.held = held, .deliver = deliver, .reset = reset};

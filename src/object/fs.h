@@ -51,6 +51,8 @@ uint64_t fs_node_ino(const struct fs_node *n);
  * node. */
 bool fs_told(struct fs *f, uint64_t ino);
 struct fs_node *fs_notice(struct fs *f, uint64_t ino, bool *ret_told);
+/* All of them, one reference each, in memory to be freed; 0 also when memory is out. */
+size_t fs_nodes(struct fs *f, struct fs_node ***ret);
 /* Where the node was last seen: its directory (one reference) and name, both only a hint. False: not known. */
 bool fs_node_place(struct fs *f, struct fs_node *n, struct fs_node **ret_parent, char name[256]);
 int fs_getattr(struct fs *f, struct op_ctx *ctx, struct fs_node *n, struct stat *st) WARN_UNUSED;

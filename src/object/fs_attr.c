@@ -33,6 +33,12 @@ void stat_of_attr(const struct row_attr *a, uint64_t ino, struct stat *st)
 	st->st_ctim = ts_of(a->ctime_ns);
 }
 
+static uint32_t mode_without_ids(uint32_t mode)
+{
+	/* Without group execution set-gid means mandatory locking, and stays. */
+	return mode & ~(uint32_t)(mode & S_IXGRP ? S_ISUID | S_ISGID : S_ISUID);
+}
+
 /* Bytes that are not holes. A map is walked only once per change of the row. */
 uint64_t content_allocated(struct meta_view *v, struct fs_node *n, const struct fs_where *w)
 {
@@ -75,6 +81,8 @@ void stat_of_file(struct fs_node *n, struct meta_view *v, const struct fs_where 
 		st->st_size = (off_t)now->size;
 		allocated = MIN(allocated + now->added, now->size);
 	}
+	if (now && now->kill_priv)
+		st->st_mode = mode_without_ids(st->st_mode);
 	if (now && now->mtime_set) {
 		st->st_mtim = ts_of(now->mtime_ns);
 		st->st_ctim = ts_of(MAX(now->ctime_ns, w->file.attr.ctime_ns));
@@ -89,10 +97,39 @@ void stat_of_dir(const struct row_dir *d, uint64_t ino, struct stat *st)
 	stat_of_attr(&d->attr, ino, st);
 	if (!S_ISDIR(st->st_mode))
 		st->st_mode = S_IFDIR | (st->st_mode & 07777);
-	/* Subdirectories are not counted; 1 tells tools so. */
-	st->st_nlink = 1;
 	st->st_size = FS_BLOCK;
 	st->st_blocks = FS_BLOCK / 512;
+}
+
+/* 2 and one for each subdirectory, where they can be counted at a glance; else 1, which tells tools that nothing is told
+ * (2 would make find skip them). */
+#define COUNTED_MAX 32u
+
+static nlink_t dir_links(struct meta_view *v, uint64_t dir, const struct row_dir *d)
+{
+	struct meta_iter *it;
+	struct meta_row row;
+	struct meta_key from;
+	nlink_t n = 2;
+	int rc;
+
+	if (d->children == 0)
+		return 2;
+	if (d->children > COUNTED_MAX || meta_iter_open(v, TABLE_ENTRY, &it) < 0)
+		return 1;
+	key_u64(&from, dir);
+	rc = meta_iter_seek(it, from.b, from.len, &row);
+	for (; rc == 1 && row.key.len >= 8 && be64_get(row.key.p) == dir; rc = meta_iter_next(it, &row)) {
+		struct row_entry e;
+
+		if (row_entry_decode(row.body, &e) < 0 || e.kind == ENTRY_CONT) {
+			n = 1;
+			break;
+		}
+		n += e.kind == ENTRY_DIR && e.id != 0;
+	}
+	meta_iter_close(it);
+	return rc < 0 ? 1 : n;
 }
 
 void stat_of_root(struct fs *f, struct stat *st)
@@ -149,9 +186,11 @@ static int stat_dir(struct fs_node *n, struct stat *st)
 		rc = dir_row(v, n->ino, &row, &d);
 	if (rc == -ENOENT)
 		return stat_gone(n, st);
-	if (rc == 0)
-		stat_of_dir(&d, n->ino, st);
-	return rc;
+	if (rc < 0)
+		return rc;
+	stat_of_dir(&d, n->ino, st);
+	st->st_nlink = dir_links(v, n->ino, &d);
+	return 0;
 }
 
 int node_stat(struct fs_node *n, struct stat *st)
@@ -194,11 +233,8 @@ void attr_new(const struct op_ctx *ctx, const struct row_dir *dir, mode_t mode, 
 
 void set_attrs(struct row_attr *a, const struct fs_attrs *in, uint64_t now_ns)
 {
-	if (in->set & FS_CLEAR_SUID) {
-		a->mode &= ~(uint32_t)S_ISUID;
-		if (a->mode & S_IXGRP) /* without it the bit means mandatory locking and stays */
-			a->mode &= ~(uint32_t)S_ISGID;
-	}
+	if (in->set & FS_CLEAR_SUID)
+		a->mode = mode_without_ids(a->mode);
 	if (in->set & FS_SET_MODE)
 		a->mode = (a->mode & S_IFMT) | (in->st.st_mode & 07777);
 	if (in->set & FS_SET_UID)

@@ -66,10 +66,13 @@ void fs_release(struct fs_file *file)
 		node_discard(n); /* nobody can read it any more */
 	else if (n->dirty && n->writers == 0)
 		rc = node_publish(n, META_ORDERED, NULL);
+	if (rc < 0 && n->dirty && n->writers == 0) {
+		/* close(2) was told. Who is left cannot try again: both faces go on with what was published. */
+		node_discard(n);
+		log_warn("fs", "changes to a closed file are lost ino=%016llx cause=\"%s\"", (unsigned long long)n->ino,
+		         err_text(rc));
+	}
 	mutex_unlock(&n->lock);
-	if (rc < 0) /* it stays dirty; the thread of dirty files tries again */
-		log_debug("fs", "a closed file could not be published ino=%016llx: %s", (unsigned long long)n->ino,
-		          err_text(rc));
 	node_unref(n);
 	free(file);
 }

@@ -36,7 +36,7 @@ struct fs_place {
 };
 
 struct fs_now { /* what unpublished content changes of a file's attributes */
-	bool size_set, mtime_set;
+	bool size_set, mtime_set, kill_priv;
 	uint64_t size, mtime_ns, ctime_ns;
 	uint64_t added; /* bytes that are not in the rows yet, for st_blocks */
 };

@@ -165,6 +165,33 @@ struct fs_node *fs_notice(struct fs *f, uint64_t ino, bool *ret_told)
 	return n;
 }
 
+struct node_list {
+	struct fs_node **n;
+	size_t count;
+};
+
+static bool add_node(struct hash_node *h, void *arg)
+{
+	struct node_list *l = arg;
+	struct fs_node *n = CONTAINER_OF(h, struct fs_node, hash);
+
+	n->refs++;
+	l->n[l->count++] = n;
+	return false;
+}
+
+size_t fs_nodes(struct fs *f, struct fs_node ***ret)
+{
+	struct node_list l = {0};
+	MUTEX_GUARD(&f->nodes_lock);
+
+	l.n = calloc(f->nodes.count + 1, sizeof(struct fs_node *));
+	if (l.n)
+		hash_each(&f->nodes, add_node, &l);
+	*ret = l.n;
+	return l.count;
+}
+
 bool fs_node_place(struct fs *f, struct fs_node *n, struct fs_node **ret_parent, char name[FS_NAME_MAX + 1])
 {
 	MUTEX_GUARD(&f->nodes_lock);

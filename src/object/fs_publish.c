@@ -311,9 +311,7 @@ static void queue(struct fs_node *n)
 		n->queued = true;
 		n->dirty_since_ns = clock_mono_ns();
 		list_add_tail(&f->dirty, &n->dirty_node);
-		node_ref(n);
-		if (f->dirty.next == &n->dirty_node)
-			cond_signal(&f->dirty_cond);
+		node_ref(n); /* nobody is woken: the thread comes before this is due */
 	}
 	mutex_unlock(&f->dirty_lock);
 }
@@ -396,6 +394,7 @@ void node_touch(struct fs_node *n)
 
 	n->now.size_set = n->now.mtime_set = true;
 	n->now.size = d->size;
+	n->now.kill_priv = d->kill_priv;
 	n->now.mtime_ns = n->now.ctime_ns = now;
 	n->now.added = d->mem + d->blob_bytes + (stream_stop(d) - stream_off(d));
 }
@@ -573,6 +572,7 @@ int fs_throttle(struct fs *f)
 	return 0;
 }
 
+/* Sleeps until the oldest is due; with none, for as long as one that comes now has. */
 void *fs_dirty_main(void *arg)
 {
 	struct fs *f = arg;
