@@ -29,6 +29,13 @@ assert_match "$(s3curl /curl/none)" '<Code>NoSuchKey</Code>.*<Key>none</Key>'
 assert_eq "$(s3status /curl/dir/file -H "If-None-Match: \"$(md5sum <"$TEST_DIR/body" | cut -d' ' -f1)\"")" 304
 assert_eq "$(s3status /curl/dir/file -r 3000000-)" 416
 
+# as the README says it: no x-amz-content-sha256 stands for an empty body, and for nothing else
+bare=(curl -s -o "$TEST_DIR/bare" -w '%{http_code}' --aws-sigv4 aws:amz:us-east-1:s3 --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY")
+assert_eq "$("${bare[@]}" "$S3_URL/curl/dir/file")" 200
+cmp "$TEST_DIR/bare" "$TEST_DIR/body"
+assert_ne "$("${bare[@]}" -T "$TEST_DIR/body" "$S3_URL/curl/bare")" 200
+assert_eq "$(s3status /curl/bare)" 404
+
 # many on one connection, answers in order
 urls=()
 for i in {1..50}; do
