@@ -170,6 +170,11 @@ int journal_prepare(struct journal *j, uint64_t next, uint32_t *ret_failed)
 	mutex_lock(&j->lock);
 	while (j->preparing)
 		cond_wait(&j->prepared, &j->lock);
+	/* The caller may have asked before the writer rolled: a file under the number in use would take its place. */
+	if (j->cur && next <= j->cur->log) {
+		mutex_unlock(&j->lock);
+		return 0;
+	}
 	struct log_file *lf = j->ready ? NULL : take_locked(j);
 	if (!lf) {
 		int rc = j->ready ? 0 : -QE_FULL;
@@ -191,7 +196,7 @@ int journal_prepare(struct journal *j, uint64_t next, uint32_t *ret_failed)
 void journal_roll(struct journal *j)
 {
 	mutex_lock(&j->lock);
-	ASSERT(j->ready);
+	ASSERT(j->ready && (!j->cur || j->ready->log == j->cur->log + 1));
 	list_add_tail(&j->used, &j->ready->node);
 	j->cur = j->ready;
 	j->ready = NULL;

@@ -62,7 +62,8 @@ static inline unsigned journal_reserve(const struct journal *j)
 }
 /* Files that could still be rolled into: free ones and those that may still be made. */
 unsigned journal_room(struct journal *j);
-/* Makes a file ready for the next number, unless one is. A slot that fails is put into *ret_failed and has no file.
+/* Makes a file ready for the number next, unless one is or that number is in use already (it was asked for ahead, and the
+ * writer was faster). A slot that fails is put into *ret_failed and has no file.
  * 0, or -QE_FULL: every file is in use. May do I/O on all drives: ahead of time from the background thread. */
 int journal_prepare(struct journal *j, uint64_t next, uint32_t *ret_failed) WARN_UNUSED;
 /* cur becomes the prepared file. */
