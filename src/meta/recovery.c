@@ -643,7 +643,7 @@ static int serve_writable(struct recovery *r)
 	if (lost(r, begin_epoch(r, slots), "epoch"))
 		return 1;
 	erasure_set_writers(s->erasure, slots);
-	s->id_next = 1;
+	ids_begin(s, r->epoch);
 	s->last_record_ns = clock_mono_ns();
 	s->hold_checkpoint = r->unavailable > 0;
 	__atomic_store_n(&s->checkpoint_seq, r->replay_from, __ATOMIC_RELAXED);
@@ -673,7 +673,7 @@ static int serve_read_only(struct recovery *r)
 	__atomic_store_n(&s->epoch, MAX(r->head->head.epoch, r->root_epoch), __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->durable_seq, r->durable, __ATOMIC_SEQ_CST);
 	erasure_set_writers(s->erasure, 0);
-	s->id_next = 1;
+	ids_begin(s, s->epoch);
 	log_error("meta", "the set is read-only: %u drives count, %u are needed to write seq=%llu durable=%llu", bits(r->counted),
 		  MAX(s->r, s->w), (unsigned long long)found_last_seq(r->kept), (unsigned long long)r->durable);
 	return 0;

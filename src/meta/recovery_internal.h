@@ -103,6 +103,4 @@ int replay(struct recovery *r) WARN_UNUSED;
 int replay_doubt(struct recovery *r) WARN_UNUSED; /* R5' */
 int load_segments(struct meta_set *s) WARN_UNUSED;
 
-void history_add(struct meta_set *s, const struct super_epoch *e);
-
 #endif

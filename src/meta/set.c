@@ -21,8 +21,6 @@
 #define QUEUE_DEPTH 256
 #define FULL_NS (30 * NS_PER_S)    /* a writer waits so long for a checkpoint to make room */
 #define REBUILD_NS (60 * NS_PER_S) /* between attempts to make an index copy anew */
-#define ID_COUNTER_BITS 30
-#define ID_SET_BITS 10
 
 /* A full segment was sealed: its row follows in the next record. */
 void set_sealed(void *arg, const struct segment_info *info)
@@ -36,22 +34,6 @@ void set_sealed(void *arg, const struct segment_info *info)
 	batch_segment(b, info, 0, 0);
 	meta_submit(b, NULL, NULL);
 	set_kick(s);
-}
-
-/* ---- Ids ---------------------------------------------------------------------------------------------------------- */
-uint64_t set_new_id(void *arg)
-{
-	struct meta_set *s = arg;
-	uint64_t n = __atomic_fetch_add(&s->id_next, 1, __ATOMIC_RELAXED);
-
-	ASSERT(n < 1ull << ID_COUNTER_BITS);
-	return __atomic_load_n(&s->epoch, __ATOMIC_RELAXED) << (ID_COUNTER_BITS + ID_SET_BITS) |
-	       (uint64_t)s->p.set << ID_COUNTER_BITS | n;
-}
-
-uint64_t meta_new_id(struct meta_set *s)
-{
-	return set_new_id(s);
 }
 
 static uint64_t set_epoch(void *arg)
@@ -215,6 +197,12 @@ static void *checkpoint_main(void *arg)
 		if (s->stop)
 			break;
 		mutex_unlock(&s->bg_lock);
+		if (ids_low(s) && meta_writable(s)) {
+			MUTEX_GUARD(&s->checkpoint_lock);
+			int rc = epoch_in_place(s);
+			if (rc < 0)
+				log_warn("meta", "no new epoch yet: %s", err_text(rc));
+		}
 		if (checkpoint_due(s)) {
 			int rc = meta_checkpoint(s);
 			if (rc < 0)

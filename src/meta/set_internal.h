@@ -241,7 +241,7 @@ struct meta_set {
 	bool writable;            /* atomic */
 	bool killed;              /* atomic */
 	bool has_loop;            /* atomic */
-	uint64_t id_next;         /* atomic: counter of ids in this epoch */
+	uint64_t next_id;         /* atomic: whole ids, of this epoch */
 	uint64_t flush_upto;      /* atomic: the highest sequence waited for */
 
 	struct mutex answer_lock; /* LOCK_QUEUE */
@@ -330,6 +330,7 @@ int supers_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED; /* reads th
 int recovery_run(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
 /* Writes the superblock of each slot of the mask from the set's state; the slots that failed. */
 uint32_t supers_write(struct meta_set *s, uint32_t mask);
+void history_add(struct meta_set *s, const struct super_epoch *e);
 
 /* index_rebuild.c */
 bool index_is_whole(struct index *ix);
@@ -340,8 +341,14 @@ void index_rebuild_one(struct meta_set *s);      /* (C) */
 int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;
 int destage_run(struct meta_set *s) WARN_UNUSED;
 
+/* epoch.c */
+void ids_begin(struct meta_set *s, uint64_t epoch);
+bool ids_low(const struct meta_set *s);
+uint64_t set_new_id(void *arg);
+int epoch_in_place(struct meta_set *s) WARN_UNUSED; /* (C) */
+
 /* set.c */
 void set_sealed(void *arg, const struct segment_info *info);
-uint64_t set_new_id(void *arg);
+
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "meta/set_internal.h"
 
 static void blank_drives_become_a_set(void **state)
 {
@@ -376,6 +377,42 @@ static void nobody_is_forgotten(void **state)
 	fixture_end(&f);
 }
 
+/* The ids of an epoch are used up: the next one begins while the set serves. */
+static void a_new_epoch_begins_in_place(void **state)
+{
+	struct fixture f;
+	struct meta_stats st;
+
+	fixture_start(&f, 3, 1, true);
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(put(&f, META_ORDERED, 1, 11), 0);
+	uint64_t id = meta_new_id(f.s);
+	f.s->next_id += (1ull << 30) - (1ull << 25);
+	assert_true(ids_low(f.s));
+	for (unsigned i = 0; i < 3; i++) {
+		mutex_lock(&f.s->checkpoint_lock);
+		assert_int_equal(epoch_in_place(f.s), 0);
+		mutex_unlock(&f.s->checkpoint_lock);
+		assert_false(ids_low(f.s));
+		assert_true(meta_new_id(f.s) > id);
+		id = meta_new_id(f.s);
+		if (i)
+			assert_int_equal(put(&f, META_DURABLE, 2 + i, 22), 0);
+	}
+	meta_stats(f.s, &st);
+	assert_int_equal(st.epoch, 4);
+	for (unsigned i = 0; i < 2; i++) {
+		fixture_kill(&f);
+		fault_bench_power_loss(f.bench, ALL(&f));
+		fixture_reopen(&f, ALL(&f) & ~(1u << i));
+		assert_int_equal(get(&f, 1), 11);
+		assert_int_equal(get(&f, 4), 22);
+		assert_true(meta_new_id(f.s) > id);
+		expect_counters(&f);
+	}
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +426,7 @@ int main(void)
 		cmocka_unit_test(full_journal_lets_deletes_pass),
 		cmocka_unit_test(a_hanging_drive_leaves),
 		cmocka_unit_test(nobody_is_forgotten),
+		cmocka_unit_test(a_new_epoch_begins_in_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
