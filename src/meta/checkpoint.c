@@ -206,7 +206,9 @@ int meta_checkpoint(struct meta_set *s)
 	__atomic_store_n(&s->checkpointing, true, __ATOMIC_RELAXED);
 	int rc = run(s);
 	__atomic_store_n(&s->checkpointing, false, __ATOMIC_RELAXED);
-	if (rc == 0)
+	if (rc == 0) {
 		index_rebuild_one(s);
+		reclaim_run(s);
+	}
 	return rc;
 }

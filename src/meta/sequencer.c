@@ -533,6 +533,33 @@ struct segment_known *segment_note(struct meta_set *s, const struct segment_info
 	return ss;
 }
 
+bool segment_is_known(struct meta_set *s, uint64_t id)
+{
+	return segment_find(s, id) != NULL;
+}
+
+void segment_forget(struct meta_set *s, uint64_t id)
+{
+	struct segment_known *ss = segment_find(s, id);
+
+	if (!ss)
+		return;
+	hash_remove(&s->segments, &ss->node);
+	free(ss);
+}
+
+/* A segment that is to be dead has nothing alive in it. */
+static int check_segments(struct group *g, const struct meta_batch *b)
+{
+	for (unsigned i = 0; i < b->segments.n; i++) {
+		const struct batch_segment *bs = VEC_AT(&b->segments, struct batch_segment, i);
+		const struct segment_known *ss = segment_find(g->s, bs->info.id);
+		if (bs->info.state == SEGMENT_DEAD && (!ss || ss->info.live_bytes))
+			return -QE_CONFLICT;
+	}
+	return 0;
+}
+
 /* A segment born while a slot is not `in` lacks that slot's cells from its start (STORAGE.md, Degraded write). */
 static void put_born_missing(struct group *g, struct meta_batch *b, uint64_t segment)
 {
@@ -611,6 +638,10 @@ static int check_stripes(struct group *g, struct meta_batch *b)
 
 	for (unsigned i = 0; i < b->blobs.n; i++) {
 		const struct erasure_blob *eb = VEC_AT(&b->blobs, struct erasure_blob, i);
+		struct segment_info info;
+		/* Its segment was reclaimed while it was on its way. */
+		if (!erasure_segment_get(s->erasure, eb->segment, &info) || info.state == SEGMENT_DEAD)
+			return -QE_BUSY;
 		for (unsigned j = 0; j < eb->nstripes; j++) {
 			if ((unsigned)__builtin_popcount(eb->stripes[j].slot_mask & s->in_mask) < s->k)
 				return -QE_QUORUM_WRITE;
@@ -646,6 +677,8 @@ int group_add(struct group *g, struct meta_batch *b)
 		rc = check_expects(g, b);
 	if (rc == 0)
 		rc = check_stripes(g, b);
+	if (rc == 0)
+		rc = check_segments(g, b);
 	if (rc == 0 && b->chunks.n && !batch_payload_join(b))
 		rc = -ENOMEM;
 	if (rc == 0) {

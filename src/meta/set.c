@@ -191,6 +191,7 @@ static void *checkpoint_main(void *arg)
 {
 	struct meta_set *s = arg;
 
+	reclaim_orphans(s);
 	mutex_lock(&s->bg_lock);
 	while (!s->stop) {
 		(void)cond_wait_until(&s->ckpt_cond, &s->bg_lock, clock_mono_ns() + TICK_NS);

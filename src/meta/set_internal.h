@@ -134,6 +134,8 @@ void group_begin(struct group *g, uint64_t first_seq);
 /* Orders b behind those before, or -QE_CONFLICT, ...: then nothing has changed. */
 int group_add(struct group *g, struct meta_batch *b) WARN_UNUSED;
 /* What the set knows of a segment; known: from its row. (W) */
+bool segment_is_known(struct meta_set *s, uint64_t id);
+void segment_forget(struct meta_set *s, uint64_t id);
 struct segment_known *segment_note(struct meta_set *s, const struct segment_info *info, bool known);
 /* All rows are sealed; appends the batches (not the crcs of payload cells). */
 void group_finish(struct group *g, struct buf *body);
@@ -241,6 +243,7 @@ struct meta_set {
 	bool writable;            /* atomic */
 	bool killed;              /* atomic */
 	bool has_loop;            /* atomic */
+	uint64_t start_epoch;     /* of this process's first id */
 	uint64_t next_id;         /* atomic: whole ids, of this epoch */
 	uint64_t flush_upto;      /* atomic: the highest sequence waited for */
 
@@ -341,7 +344,15 @@ void index_rebuild_one(struct meta_set *s);      /* (C) */
 int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;
 int destage_run(struct meta_set *s) WARN_UNUSED;
 
+/* reclaim.c */
+void reclaim_run(struct meta_set *s);            /* (C) */
+void reclaim_orphans(struct meta_set *s);        /* once, after the start */
+
 /* epoch.c */
+static inline uint64_t id_epoch(uint64_t id)
+{
+	return id >> 40;
+}
 void ids_begin(struct meta_set *s, uint64_t epoch);
 bool ids_low(const struct meta_set *s);
 uint64_t set_new_id(void *arg);
