@@ -133,6 +133,10 @@ for k in ("a/b-c", "ä/ö", "日本/語", "sp ace/x", "am&p<>\"'", "\U0001f600",
     with open(f"{mnt}/list/{k}", "rb") as f:
         eq(f.read(), k.encode()[:10], k)
 r = s3.list_objects_v2(Bucket="list", Prefix="b/", Delimiter="/")
-want = {o["Key"][2:] for o in r.get("Contents", [])} | {p["Prefix"][2:-1] for p in r.get("CommonPrefixes", [])}
-eq(set(os.listdir(f"{mnt}/list/b")), want - {""})
+def shown(name):
+    return "%~e" + name if name in ("", ".", "..") or name.startswith("%~") else name
+dirs = {p["Prefix"][2:-1] for p in r.get("CommonPrefixes", [])}
+objects = {o["Key"][2:] for o in r.get("Contents", [])} - {""}
+want = {shown(n) for n in dirs} | {"%~o" + shown(n) if n in dirs else shown(n) for n in objects}
+eq(set(os.listdir(f"{mnt}/list/b")), want)
 PY
