@@ -131,12 +131,18 @@ static int ready_slot(struct journal *j, struct log_file *lf, unsigned slot, str
 	return journal_make_file(d, next, j->file_size, &lf->file[slot]);
 }
 
-/* A free file, or room for a new one. NULL: neither. */
-static struct log_file *take_locked(struct journal *j)
+/* A free file, or room for a new one. NULL: neither. A free file that has the name already goes first (a crash leaves the
+ * one that was made ready): renaming another over it would leave two that believe to have this name, and the second would
+ * take it from the file in use. */
+static struct log_file *take_locked(struct journal *j, uint64_t next)
 {
-	struct list *n = list_pop(&j->free);
+	struct list *n = list_empty(&j->free) ? NULL : j->free.next;
 
+	LIST_FOREACH(it, &j->free)
+		if (LIST_ENTRY(it, struct log_file, node)->named == next)
+			n = it;
 	if (n) {
+		list_del(n);
 		j->nfree--;
 		return LIST_ENTRY(n, struct log_file, node);
 	}
@@ -175,7 +181,7 @@ int journal_prepare(struct journal *j, uint64_t next, uint32_t *ret_failed)
 		mutex_unlock(&j->lock);
 		return 0;
 	}
-	struct log_file *lf = j->ready ? NULL : take_locked(j);
+	struct log_file *lf = j->ready ? NULL : take_locked(j, next);
 	if (!lf) {
 		int rc = j->ready ? 0 : -QE_FULL;
 		mutex_unlock(&j->lock);

@@ -95,10 +95,40 @@ static void recycled_files_get_new_numbers(void **state)
 	stop(&f);
 }
 
+/* A crash leaves the file that was ready, under its number, among the free ones: another one must not be renamed over it. */
+static void a_free_file_that_has_the_name_goes_first(void **state)
+{
+	struct fix f;
+
+	start(&f);
+	for (uint64_t log = 1; log <= 3; log++) {
+		assert_int_equal(prepare(&f, log), 0);
+		journal_roll(&f.j);
+	}
+	/* As recovery takes them over: 2 is in use, 1 and 3 are free. */
+	struct list *one = list_pop(&f.j.used), *two = list_pop(&f.j.used), *three = list_pop(&f.j.used);
+	list_add_tail(&f.j.used, two);
+	list_add_tail(&f.j.free, one);
+	list_add_tail(&f.j.free, three);
+	f.j.cur = LIST_ENTRY(two, struct log_file, node);
+	f.j.nused = 1;
+	f.j.nfree = 2;
+	uint64_t first = inode_of(&f, 1), third = inode_of(&f, 3);
+	assert_int_equal(prepare(&f, 3), 0);
+	journal_roll(&f.j);
+	assert_true(inode_of(&f, 3) == third);
+	assert_true(inode_of(&f, 1) == first);
+	assert_int_equal(prepare(&f, 4), 0);
+	assert_true(inode_of(&f, 4) == first);
+	assert_true(inode_of(&f, 3) == third); /* the log in use keeps its name */
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_late_request_leaves_the_file_in_use_alone),
+		cmocka_unit_test(a_free_file_that_has_the_name_goes_first),
 		cmocka_unit_test(recycled_files_get_new_numbers),
 	};
 
