@@ -235,7 +235,7 @@ static void hung_write_is_given_up(void **state)
 	struct erasure_blob a, b;
 
 	fixture_start(&f, 4, 2, 2, 16 << 20, true);
-	f.timeout_ns = 50 * MS;
+	f.timeout_ns = 500 * MS;
 	fixture_reopen(&f);
 	assert_int_equal(blob_write(&f, 1, 100, &a), 0);
 	rule(&f, FAULT_HANG, 3, DRIVE_IO_WRITE, 1, false);
@@ -265,7 +265,7 @@ static void hung_room_is_not_reused(void **state)
 	struct erasure_blob a, b;
 
 	fixture_start(&f, 2, 1, 1, 16 << 20, true);
-	f.timeout_ns = 50 * MS;
+	f.timeout_ns = 500 * MS;
 	fixture_reopen(&f);
 	assert_int_equal(blob_write(&f, 1, 100, &a), 0);
 	rule(&f, FAULT_HANG, 1, DRIVE_IO_WRITE, 1, true);
@@ -368,7 +368,7 @@ static void hung_read_is_given_up(void **state)
 	struct erasure_blob b;
 
 	fixture_start(&f, 4, 2, 2, 16 << 20, true);
-	f.timeout_ns = 50 * MS;
+	f.timeout_ns = 500 * MS;
 	fixture_reopen(&f);
 	assert_int_equal(blob_write(&f, 2, 3000000, &b), 0);
 	for (unsigned s = 0; s < 4; s++)

@@ -313,7 +313,7 @@ static void a_hanging_drive_leaves(void **state)
 
 	for (unsigned op = DRIVE_IO_WRITE; op <= DRIVE_IO_SYNC; op++) {
 		fixture_start(&f, 4, 2, true);
-		f.p.drive_timeout_ns = 60 * NS_PER_MS;
+		f.p.drive_timeout_ns = 300 * NS_PER_MS;
 		fixture_reopen(&f, ALL(&f));
 		assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 		fault_bench_rule(f.bench, &(struct fault_rule){
