@@ -50,7 +50,7 @@ static int open_root(struct fs *f, struct str bucket, struct str prefix)
 
 	if (rc < 0)
 		return rc;
-	f->root = node_get(f, dir, bucket.len ? FS_DIR : FS_ROOT, 0, (struct str){NULL, 0}, NULL);
+	f->root = node_get(f, dir, bucket.len ? FS_DIR : FS_ROOT, 0, (struct str){NULL, 0}, 0);
 	return f->root ? 0 : -ENOMEM;
 }
 
@@ -95,6 +95,7 @@ struct fs *fs_new(const struct fs_params *p, int *ret_rc)
 	cond_init(&f->dirty_cond);
 	hash_init(&f->nodes);
 	list_init(&f->dirty);
+	list_init(&f->moves);
 	f->stripe_bytes = erasure_stripe_bytes(meta_erasure(f->set), SEGMENT_LARGE);
 	f->stripes = pool_new(ALIGN_UP(f->stripe_bytes + sizeof(struct stripe_tail), (size_t)4096), STRIPES_KEPT, 0);
 	rc = f->stripes ? open_root(f, p->bucket, p->prefix) : -ENOMEM;

@@ -370,7 +370,7 @@ static int plus_item(struct fs_dir *d, struct op_ctx *ctx, const struct item *it
 
 	if (f->name_told)
 		f->name_told(f->mount, d->node->ino, it->shown);
-	n = node_get(f, it->id, it->kind, d->node->ino, it->name, NULL);
+	n = node_get(f, it->id, it->kind, d->node->ino, it->name, d->view_seq);
 	if (!n)
 		return -ENOMEM;
 	atomic_store(&n->told, true);
@@ -401,7 +401,7 @@ static unsigned type_of(struct fs_dir *d, const struct item *it)
 
 	if (it->st.st_mode)
 		return it->st.st_mode & S_IFMT;
-	n = node_get(d->node->fs, it->id, it->kind, d->node->ino, it->name, NULL);
+	n = node_get(d->node->fs, it->id, it->kind, d->node->ino, it->name, d->view_seq);
 	if (n && node_stat(n, &st) == 0)
 		type = st.st_mode & S_IFMT;
 	if (n)

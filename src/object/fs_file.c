@@ -260,12 +260,11 @@ static int row_seq(struct fs_node *n, uint64_t *ret)
 int fs_fsync(struct fs_file *file, struct op_ctx *ctx, bool data_only)
 {
 	struct fs_node *n = file->node;
-	uint64_t seq;
+	uint64_t seq = 0;
 	int rc;
 
 	mutex_lock(&n->lock);
 	rc = node_publish(n, META_DURABLE, NULL);
-	seq = n->last_seq;
 	mutex_unlock(&n->lock);
 	if (rc == 0)
 		rc = row_seq(n, &seq);

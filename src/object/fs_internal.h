@@ -32,7 +32,8 @@ enum fs_kind { FS_ROOT, FS_DIR, FS_OBJECT };
 
 struct fs_place {
 	uint64_t dir;
-	char *name; /* NULL: not known */
+	char *name;   /* NULL: not known */
+	uint64_t seq; /* of the state that told it: an older one does not take its place */
 };
 
 struct fs_now { /* what unpublished content changes of a file's attributes */
@@ -51,8 +52,7 @@ struct fs_node {
 	atomic_bool told;
 	/* Under fs->nodes_lock. */
 	uint64_t refs;
-	struct fs_place place[2];  /* [1]: where a rename under way will put it */
-	unsigned moves;            /* counts changes of place */
+	struct fs_place place;     /* where its name was last seen */
 	bool gone;                 /* its last name was removed through this mount */
 	struct row_attr last_attr; /* of a directory that is gone */
 	struct fs_now now;
@@ -60,7 +60,6 @@ struct fs_node {
 	struct mutex lock;
 	struct fs_dirty *dirty;  /* NULL: nothing to publish */
 	unsigned opens, writers; /* open files, and those that may write */
-	uint64_t last_seq;       /* of the last change of it made here */
 	/* Under fs->dirty_lock. */
 	struct list dirty_node; /* of fs->dirty */
 	uint64_t dirty_since_ns;
@@ -84,6 +83,7 @@ struct fs {
 	uint64_t start_ns;
 	struct mutex nodes_lock; /* LOCK_INODE */
 	struct hash nodes;
+	struct list moves;       /* of struct fs_move, under nodes_lock */
 	struct mutex dirty_lock; /* LOCK_HANDLE */
 	struct list dirty;       /* of struct fs_node.dirty_node, oldest first */
 	struct cond dirty_cond;
@@ -98,13 +98,20 @@ struct fs {
 /* One more reference of the node, made when there is none. Objects are held in the store: may wait for a drop in flight, and
  * what was read of the file before must be read again. *ret_new (may be NULL): it was not held before. NULL: no
  * memory. */
-struct fs_node *node_get(struct fs *f, uint64_t ino, enum fs_kind kind, uint64_t dir, struct str name, bool *ret_new);
+struct fs_node *node_get(struct fs *f, uint64_t ino, enum fs_kind kind, uint64_t dir, struct str name, uint64_t seq);
 struct fs_node *node_ref(struct fs_node *n);
 struct fs_node *node_find(struct fs *f, uint64_t ino); /* one reference, or NULL */
 void node_unref(struct fs_node *n);
 struct fs_node *nodes_any(struct fs *f); /* one of them, no reference; NULL: there are none */
-void node_set_place(struct fs_node *n, unsigned which, uint64_t dir, struct str name); /* name.p NULL: forget it */
-void node_moved(struct fs_node *n);                                                    /* place[1] becomes place[0] */
+/* A rename under way: whoever looks for the file finds it at both names until the outcome is known. */
+struct fs_move {
+	struct list node; /* of fs->moves */
+	uint64_t id;      /* 0: not noted */
+	uint64_t dir;
+	struct str name;
+};
+void node_moving(struct fs *f, struct fs_move *m);              /* for attempts: notes m->id, dir, name */
+void node_moved(struct fs *f, struct fs_move *m, uint64_t seq); /* seq of the commit; 0: it did not happen */
 /* The node, if there is one, has no name any more. */
 void node_gone(struct fs *f, uint64_t ino, const struct row_attr *last);
 
@@ -119,10 +126,13 @@ struct fs_where {  /* the rows of an object in a view */
 	struct file_state file;
 	uint64_t bucket; /* of linked ones and orphans; else 0 */
 };
-/* 0, -ESTALE: it is nowhere in the view, -QE_CONFLICT: it was moved meanwhile, look at a fresh view. */
+/* 0, -QE_CONFLICT: it is not where it was last seen: moved meanwhile, look at a fresh view, FS_TRIES times at most. */
+#define FS_TRIES 8
 int node_where(struct fs_node *n, struct meta_view *v, struct fs_where *ret) WARN_UNUSED;
-/* Opens a view in which the node is found. */
+/* Opens a view in which the node is found. -ESTALE: it is nowhere. */
 int node_view(struct fs_node *n, struct meta_view **ret_view, struct fs_where *ret) WARN_UNUSED;
+/* commit_run for attempts that call node_where. */
+int node_run(struct object_commit *c) WARN_UNUSED;
 int dir_row(struct meta_view *v, uint64_t id, struct meta_row *ret_row, struct row_dir *ret) WARN_UNUSED; /* -ENOENT */
 /* Puts the rows of an object back as w->file says. stamp: Last-Modified becomes the commit time. */
 void where_put(struct meta_batch *b, const struct fs_where *w, bool stamp);
@@ -164,7 +174,8 @@ struct fs_change { /* a commit on names: the commit first, then what the attempt
 	struct str target;
 	/* Results of the last attempt. */
 	uint64_t id, id2; /* of the object or directory; 0: none */
-	uint64_t gone;    /* file or directory that has no name any more */
+	struct fs_move move[2];
+	uint64_t gone; /* file or directory that has no name any more */
 	bool gone_dir;
 	struct row_attr attr, gone_attr;
 };

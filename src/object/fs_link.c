@@ -74,8 +74,6 @@ static int link_attempt(struct object_commit *c, struct meta_view *v, struct met
 
 	if (rc == 0)
 		rc = node_where(ch->node, v, &w);
-	if (rc == -ESTALE)
-		rc = -ENOENT;
 	if (rc == 0)
 		rc = where_bucket(v, &w);
 	if (rc == 0)
@@ -118,7 +116,9 @@ int fs_link(struct fs *f, struct op_ctx *ctx, struct fs_node *n, struct fs_node 
 	rc = change_old_name(f, ctx, dir, name, &ch.name);
 	if (rc == 0) {
 		commit_lock_name(&ch.c, dir->ino, ch.name.name);
-		rc = commit_run(&ch.c);
+		rc = node_run(&ch.c);
+		if (rc == -ESTALE)
+			rc = -ENOENT;
 	}
 	if (rc == 0)
 		rc = node_stat(n, st);

@@ -223,7 +223,7 @@ int lookup_shown(struct fs *f, struct op_ctx *ctx, struct fs_node *dir, const st
 			rc = find_name(f, v, &ctx->arena, dir, shown, &at);
 		if (rc < 0)
 			return rc;
-		n = node_get(f, at.id, at.kind, dir->ino, at.name, NULL);
+		n = node_get(f, at.id, at.kind, dir->ino, at.name, meta_view_seq(v));
 		if (!n)
 			return -ENOMEM;
 		rc = node_stat(n, st);
@@ -331,7 +331,7 @@ static int make_object(struct fs_change *ch, struct fs_node **ret, struct stat *
 	int rc;
 
 	ch->id = meta_new_id(f->set);
-	n = node_get(f, ch->id, FS_OBJECT, ch->dir->ino, ch->name.name, NULL);
+	n = node_get(f, ch->id, FS_OBJECT, ch->dir->ino, ch->name.name, 0);
 	if (!n)
 		return -ENOMEM;
 	atomic_store(&n->told, true);
@@ -341,7 +341,6 @@ static int make_object(struct fs_change *ch, struct fs_node **ret, struct stat *
 		node_unref(n);
 		return rc;
 	}
-	n->last_seq = ch->c.seq;
 	stat_of_attr(&ch->attr, ch->id, st);
 	st->st_size = (off_t)ch->target.len;
 	*ret = n;
@@ -368,7 +367,7 @@ int fs_mkdir(struct fs *f, struct op_ctx *ctx, struct fs_node *dir, struct str n
 		rc = commit_run(&ch.c);
 	}
 	if (rc == 0) {
-		n = node_get(f, ch.id, FS_DIR, dir->ino, ch.name.name, NULL);
+		n = node_get(f, ch.id, FS_DIR, dir->ino, ch.name.name, ch.c.seq);
 		rc = n ? node_stat(n, st) : -ENOMEM;
 		*ret = n;
 	}

@@ -6,8 +6,6 @@
 
 #include "object/fs_internal.h"
 
-#define MOVES_MAX 100
-
 static struct fs_node *find_locked(struct fs *f, uint64_t ino)
 {
 	for (struct hash_node *h = hash_first(&f->nodes, hash_u64(ino)); h; h = hash_next(h)) {
@@ -37,13 +35,16 @@ struct fs_node *node_ref(struct fs_node *n)
 	return n;
 }
 
-static void place_set(struct fs_place *p, uint64_t dir, struct str name)
+static void place_set(struct fs_place *p, uint64_t dir, struct str name, uint64_t seq)
 {
-	if (p->name && name.p && p->dir == dir && str_eq(str_of(p->name), name))
+	if (seq < p->seq)
+		return;
+	p->seq = seq;
+	if (p->name && p->dir == dir && str_eq(str_of(p->name), name))
 		return;
 	free(p->name);
 	p->dir = dir;
-	p->name = name.p ? strndup(name.p, name.len) : NULL;
+	p->name = strndup(name.p, name.len);
 }
 
 static struct fs_node *node_new(struct fs *f, uint64_t ino, enum fs_kind kind)
@@ -67,13 +68,13 @@ static void node_free(struct fs_node *n)
 	if (n->kind == FS_OBJECT)
 		store_unhold(n->fs->s, n->ino);
 	mutex_destroy(&n->lock);
-	free(n->place[0].name);
-	free(n->place[1].name);
+	free(n->place.name);
 	free(n);
 }
 
 /* An existing node gets one more reference and is told its name; else `fresh`, which is used up, becomes the node. */
-static struct fs_node *insert(struct fs *f, uint64_t ino, uint64_t dir, struct str name, struct fs_node **fresh)
+static struct fs_node *insert(struct fs *f, uint64_t ino, uint64_t dir, struct str name, uint64_t seq,
+                              struct fs_node **fresh)
 {
 	struct fs_node *n;
 	MUTEX_GUARD(&f->nodes_lock);
@@ -89,16 +90,14 @@ static struct fs_node *insert(struct fs *f, uint64_t ino, uint64_t dir, struct s
 		return NULL;
 	}
 	if (name.p)
-		place_set(&n->place[0], dir, name);
+		place_set(&n->place, dir, name, seq);
 	return n;
 }
 
-struct fs_node *node_get(struct fs *f, uint64_t ino, enum fs_kind kind, uint64_t dir, struct str name, bool *ret_new)
+struct fs_node *node_get(struct fs *f, uint64_t ino, enum fs_kind kind, uint64_t dir, struct str name, uint64_t seq)
 {
-	struct fs_node *fresh = NULL, *n = insert(f, ino, dir, name, &fresh);
+	struct fs_node *fresh = NULL, *n = insert(f, ino, dir, name, seq, &fresh);
 
-	if (ret_new)
-		*ret_new = !n;
 	if (n)
 		return n;
 	fresh = node_new(f, ino, kind);
@@ -106,7 +105,7 @@ struct fs_node *node_get(struct fs *f, uint64_t ino, enum fs_kind kind, uint64_t
 		return NULL;
 	if (kind == FS_OBJECT)
 		store_hold(f->s, ino);
-	n = insert(f, ino, dir, name, &fresh);
+	n = insert(f, ino, dir, name, seq, &fresh);
 	if (fresh)
 		node_free(fresh);
 	return n;
@@ -196,13 +195,13 @@ bool fs_node_place(struct fs *f, struct fs_node *n, struct fs_node **ret_parent,
 {
 	MUTEX_GUARD(&f->nodes_lock);
 
-	if (!n->place[0].name)
+	if (!n->place.name)
 		return false;
-	*ret_parent = find_locked(f, n->place[0].dir);
+	*ret_parent = find_locked(f, n->place.dir);
 	if (!*ret_parent)
 		return false;
 	(*ret_parent)->refs++;
-	memcpy(name, n->place[0].name, MIN(strlen(n->place[0].name) + 1, FS_NAME_MAX + 1));
+	memcpy(name, n->place.name, MIN(strlen(n->place.name) + 1, FS_NAME_MAX + 1));
 	name[FS_NAME_MAX] = '\0';
 	return true;
 }
@@ -222,20 +221,24 @@ struct fs_node *nodes_any(struct fs *f)
 	return n;
 }
 
-void node_set_place(struct fs_node *n, unsigned which, uint64_t dir, struct str name)
+void node_moving(struct fs *f, struct fs_move *m)
 {
-	MUTEX_GUARD(&n->fs->nodes_lock);
-	place_set(&n->place[which], dir, name);
-	n->moves++;
+	MUTEX_GUARD(&f->nodes_lock);
+	list_add_tail(&f->moves, &m->node);
 }
 
-void node_moved(struct fs_node *n)
+void node_moved(struct fs *f, struct fs_move *m, uint64_t seq)
 {
-	MUTEX_GUARD(&n->fs->nodes_lock);
-	free(n->place[0].name);
-	n->place[0] = n->place[1];
-	n->place[1] = (struct fs_place){0};
-	n->moves++;
+	struct fs_node *n;
+	MUTEX_GUARD(&f->nodes_lock);
+
+	if (!m->id)
+		return;
+	list_del(&m->node);
+	n = seq ? find_locked(f, m->id) : NULL;
+	if (n)
+		place_set(&n->place, m->dir, m->name, seq);
+	m->id = 0;
 }
 
 void node_gone(struct fs *f, uint64_t ino, const struct row_attr *last)
@@ -336,48 +339,61 @@ static int by_file(struct fs_node *n, struct meta_view *v, struct fs_where *ret)
 	return 1;
 }
 
+#define SPOTS_MAX 4
+
+struct spot {
+	uint64_t dir;
+	size_t len;
+	char name[OBJECT_KEY_MAX];
+};
+
+static unsigned add_spot(struct spot *at, unsigned n, uint64_t dir, struct str name)
+{
+	if (n == SPOTS_MAX || name.len > sizeof at->name)
+		return n;
+	at[n].dir = dir;
+	at[n].len = name.len;
+	memcpy(at[n].name, name.p, name.len);
+	return n + 1;
+}
+
+/* Where it was last seen, and where renames under way will put it. */
+static unsigned spots(struct fs_node *n, struct spot at[SPOTS_MAX])
+{
+	unsigned count = 0;
+	MUTEX_GUARD(&n->fs->nodes_lock);
+
+	if (n->place.name)
+		count = add_spot(at, count, n->place.dir, str_of(n->place.name));
+	LIST_FOREACH (it, &n->fs->moves) {
+		const struct fs_move *m = LIST_ENTRY(it, struct fs_move, node);
+
+		if (m->id == n->ino)
+			count = add_spot(at, count, m->dir, m->name);
+	}
+	return count;
+}
+
 int node_where(struct fs_node *n, struct meta_view *v, struct fs_where *ret)
 {
-	struct {
-		uint64_t dir;
-		char name[OBJECT_KEY_MAX];
-		size_t len;
-	} at[2];
-	unsigned moves, nat = 0;
-	int rc;
+	struct spot at[SPOTS_MAX];
+	unsigned count = spots(n, at);
+	int rc = 0;
 
 	memset(ret, 0, offsetof(struct fs_where, name));
 	memset(&ret->file, 0, sizeof *ret - offsetof(struct fs_where, file));
-	mutex_lock(&n->fs->nodes_lock);
-	for (unsigned i = 0; i < 2; i++)
-		if (n->place[i].name && strlen(n->place[i].name) <= sizeof at->name) {
-			at[nat].dir = n->place[i].dir;
-			at[nat].len = strlen(n->place[i].name);
-			memcpy(at[nat].name, n->place[i].name, at[nat].len);
-			nat++;
-		}
-	moves = n->moves;
-	mutex_unlock(&n->fs->nodes_lock);
-	for (unsigned i = 0; i < nat; i++) {
+	for (unsigned i = 0; rc == 0 && i < count; i++)
 		rc = by_entry(n, v, at[i].dir, (struct str){at[i].name, at[i].len}, ret);
-		if (rc != 0)
-			return rc < 0 ? rc : 0;
-	}
-	rc = by_file(n, v, ret);
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
-	mutex_lock(&n->fs->nodes_lock);
-	rc = moves != n->moves ? -QE_CONFLICT : -ESTALE;
-	mutex_unlock(&n->fs->nodes_lock);
-	return rc;
+	if (rc == 0)
+		rc = by_file(n, v, ret);
+	return rc < 0 ? rc : rc == 0 ? -QE_CONFLICT : 0;
 }
 
 int node_view(struct fs_node *n, struct meta_view **ret_view, struct fs_where *ret)
 {
-	int rc = -ESTALE;
+	for (unsigned tries = 0; tries < FS_TRIES; tries++) {
+		int rc = meta_view_open(n->fs->set, ret_view);
 
-	for (unsigned tries = 0; tries < MOVES_MAX; tries++) {
-		rc = meta_view_open(n->fs->set, ret_view);
 		if (rc < 0)
 			return rc;
 		rc = node_where(n, *ret_view, ret);
@@ -388,7 +404,18 @@ int node_view(struct fs_node *n, struct meta_view **ret_view, struct fs_where *r
 		if (rc != -QE_CONFLICT)
 			return rc;
 	}
-	return rc;
+	return -ESTALE;
+}
+
+int node_run(struct object_commit *c)
+{
+	for (unsigned tries = 0; tries < FS_TRIES; tries++) {
+		int rc = commit_run(c);
+
+		if (rc != -QE_CONFLICT)
+			return rc;
+	}
+	return -ESTALE;
 }
 
 void where_put(struct meta_batch *b, const struct fs_where *w, bool stamp)

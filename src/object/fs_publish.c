@@ -12,7 +12,6 @@
 #include "object/fs_internal.h"
 
 #define RETRY_NS (5 * NS_PER_S)
-#define MOVES_MAX 100
 
 struct publication {
 	struct object_commit c;
@@ -425,21 +424,8 @@ int node_truncate(struct fs_node *n, uint64_t size, uid_t uid)
 }
 
 /* ---- Publishing -------------------------------------------------------------------------------------------- */
-static int run(struct publication *p)
-{
-	int rc;
-
-	for (unsigned tries = 0;; tries++) {
-		rc = commit_run(&p->c);
-		/* It got another name between the look at its place and at the view. */
-		if (rc != -QE_CONFLICT || tries == MOVES_MAX)
-			return rc;
-	}
-}
-
 static void published(struct fs_node *n, struct publication *p)
 {
-	n->last_seq = MAX(n->last_seq, p->c.seq);
 	if (p->kept)
 		store_edit_kept(n->fs->s, n->ino, p->kept);
 	node_discard(n);
@@ -458,7 +444,7 @@ int node_publish(struct fs_node *n, enum meta_promise promise, const struct fs_a
 	p.c.mount = n->fs->mount;
 	rc = prepare(&p);
 	if (rc == 0)
-		rc = run(&p);
+		rc = node_run(&p.c);
 	if (rc == 0)
 		published(n, &p);
 	commit_fini(&p.c);
@@ -476,7 +462,7 @@ int node_copy(struct fs_node *n, struct fs_node *from, uint64_t off, uint64_t to
 	p.now.mtime_ns = p.now.ctime_ns = clock_wall_ns();
 	commit_init(&p.c, n->fs->s, META_ORDERED, OP_FUSE, attempt);
 	p.c.mount = n->fs->mount;
-	rc = run(&p);
+	rc = node_run(&p.c);
 	if (rc == 0)
 		published(n, &p);
 	commit_fini(&p.c);

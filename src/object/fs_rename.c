@@ -188,6 +188,18 @@ static void note(struct fs_change *ch, const struct rename_end *at, uint64_t old
 	commit_notify_entry(&ch->c, NOTIFY_ENTRY, path_last(&at->p)->id, at->slot.name, old);
 }
 
+/* From before the commit on it is looked for at the new name as well. */
+static void moving(struct fs_change *ch, unsigned which, uint64_t id, const struct fs_shown *name,
+                   const struct fs_node *dir)
+{
+	struct fs_move *m = &ch->move[which];
+
+	if (!id)
+		return;
+	*m = (struct fs_move){.id = id, .dir = dir->ino, .name = name->name};
+	node_moving(ch->fs, m);
+}
+
 static int rename_attempt(struct object_commit *c, struct meta_view *v, struct meta_batch *b)
 {
 	struct fs_change *ch = change_of(c);
@@ -196,6 +208,8 @@ static int rename_attempt(struct object_commit *c, struct meta_view *v, struct m
 
 	ch->gone = 0;
 	ch->gone_dir = false;
+	node_moved(ch->fs, &ch->move[0], 0);
+	node_moved(ch->fs, &ch->move[1], 0);
 	if (rc == 0)
 		rc = read_end(ch, v, b, ch->dir2, &ch->name2, &to);
 	if (rc < 0)
@@ -204,57 +218,25 @@ static int rename_attempt(struct object_commit *c, struct meta_view *v, struct m
 		return -ENOENT;
 	if (from.p.bucket != to.p.bucket)
 		return -EXDEV;
-	ch->id = from.slot.entry.id;
-	ch->id2 = to.slot.present ? to.slot.entry.id : 0;
-	note(ch, &from, ch->id);
-	note(ch, &to, ch->id2);
+	note(ch, &from, from.slot.entry.id);
+	note(ch, &to, to.slot.present ? to.slot.entry.id : 0);
+	moving(ch, 0, from.slot.entry.id, &ch->name2, ch->dir2);
+	if (ch->flags & RENAME_EXCHANGE)
+		moving(ch, 1, to.slot.present ? to.slot.entry.id : 0, &ch->name, ch->dir);
 	return ch->flags & RENAME_EXCHANGE ? rename_exchange(ch, v, b, &from, &to) : rename_one(ch, v, b, &from, &to);
-}
-
-/* Nodes that are about to move are looked for at both names until the outcome is known. */
-struct moving {
-	struct fs_node *n;
-	uint64_t dir;
-	struct str name;
-};
-
-static void moving_begin(struct fs *f, struct op_ctx *ctx, struct fs_node *dir, const struct fs_shown *name,
-                         struct fs_node *newdir, const struct fs_shown *newname, struct moving *m)
-{
-	struct stat st;
-
-	*m = (struct moving){.dir = newdir->ino, .name = newname->name};
-	if (lookup_shown(f, ctx, dir, name, &m->n, &st) < 0)
-		m->n = NULL;
-	if (m->n)
-		node_set_place(m->n, 1, m->dir, m->name);
-}
-
-static void moving_end(struct moving *m, uint64_t moved_id)
-{
-	if (!m->n)
-		return;
-	if (moved_id == m->n->ino)
-		node_moved(m->n);
-	else
-		node_set_place(m->n, 1, 0, (struct str){NULL, 0});
-	node_unref(m->n);
 }
 
 static int rename_run(struct fs_change *ch)
 {
-	struct moving a, b = {0};
+	uint64_t seq;
 	int rc;
 
-	moving_begin(ch->fs, ch->ctx, ch->dir, &ch->name, ch->dir2, &ch->name2, &a);
-	if (ch->flags & RENAME_EXCHANGE)
-		moving_begin(ch->fs, ch->ctx, ch->dir2, &ch->name2, ch->dir, &ch->name, &b);
 	commit_lock_name(&ch->c, ch->dir->ino, ch->name.name);
 	commit_lock_name(&ch->c, ch->dir2->ino, ch->name2.name);
 	rc = commit_run(&ch->c);
-	/* What S3 put at the name meanwhile has no node of ours to be moved: it is found at its new name by the next lookup. */
-	moving_end(&a, rc == 0 ? ch->id : 0);
-	moving_end(&b, rc == 0 ? ch->id2 : 0);
+	seq = rc == 0 ? ch->c.seq : 0;
+	node_moved(ch->fs, &ch->move[0], seq);
+	node_moved(ch->fs, &ch->move[1], seq);
 	return rc;
 }
 

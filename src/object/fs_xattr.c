@@ -396,14 +396,13 @@ static int xattr_attempt(struct object_commit *c, struct meta_view *v, struct me
 
 static int change_run(struct xattr_change *x)
 {
-	int rc = -QE_CONFLICT;
+	int rc;
 
 	if (x->n->kind == FS_ROOT)
 		return -EOPNOTSUPP;
 	commit_init(&x->c, x->n->fs->s, META_ORDERED, OP_FUSE, xattr_attempt);
 	x->c.mount = x->n->fs->mount;
-	for (unsigned tries = 0; rc == -QE_CONFLICT && tries < 100; tries++)
-		rc = commit_run(&x->c);
+	rc = node_run(&x->c);
 	commit_fini(&x->c);
 	return rc;
 }
