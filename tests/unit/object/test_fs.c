@@ -44,8 +44,8 @@ static void a_new_file_is_one_change(void **state)
 
 	fsfix_open(&x);
 	uint64_t before = meta_applied_seq(x.f.set);
-	assert_int_equal(
-		fs_create(x.fs, &x.ctx, x.dir, STR_LIT("new"), 0644, O_CREAT | O_TRUNC | O_WRONLY, &n, &file, &st), 0);
+	assert_int_equal(fs_create(x.fs, &x.ctx, x.dir, STR_LIT("new"), 0644, O_CREAT | O_TRUNC | O_WRONLY, &n, &file, &st),
+	                 0);
 	assert_int_equal(fs_flush(file, &x.ctx), 0);
 	fs_release(file);
 	fs_forget(n, 1);
@@ -437,6 +437,35 @@ static void buckets_are_directories_of_the_root(void **state)
 	fsfix_close(&x);
 }
 
+static void a_prefix_may_be_the_root(void **state)
+{
+	struct fs_params p = {.bucket = STR_LIT("bucket"), .prefix = STR_LIT("p/q/")};
+	struct fs_node *root, *n;
+	struct fsfix x;
+	struct stat st;
+	struct fs *fs;
+	int rc;
+
+	fsfix_open(&x);
+	assert_int_equal(fix_put(&x.f, STR_LIT("p/q/r"), 10, 1), 0);
+	p.store = x.f.store;
+	fs = fs_new(&p, &rc);
+	assert_non_null(fs);
+	assert_int_equal(fs_root(fs, &root), 0);
+	assert_int_equal(fs_lookup(fs, &x.ctx, root, STR_LIT("r"), &n, &st), 0);
+	assert_int_equal(st.st_size, 10);
+	fs_forget(n, 1);
+	fs_forget(root, 1);
+	fs_free(fs);
+	p.prefix = STR_LIT("absent");
+	assert_null(fs_new(&p, &rc));
+	assert_int_equal(rc, -ENOENT);
+	p.bucket = STR_LIT("nobucket");
+	assert_null(fs_new(&p, &rc));
+	assert_int_equal(rc, -QE_NO_SUCH_BUCKET);
+	fsfix_close(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +483,7 @@ int main(void)
 		cmocka_unit_test(xattrs_are_metadata),
 		cmocka_unit_test(attributes_change),
 		cmocka_unit_test(buckets_are_directories_of_the_root),
+		cmocka_unit_test(a_prefix_may_be_the_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
