@@ -189,6 +189,7 @@ static int run(struct meta_set *s)
 	mutex_lock(&s->writer);
 	publish_retire_frozen(&s->pub);
 	journal_recycle(&s->journal, s->start.log);
+	ASSERT(LIST_ENTRY(s->journal.used.next, struct log_file, node)->log == s->start.log);
 	__atomic_store_n(&s->checkpoint_seq, s->frozen_seq, __ATOMIC_RELAXED);
 	writer_unlock(s);
 	meta_drive(s);

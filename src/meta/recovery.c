@@ -547,8 +547,6 @@ static uint32_t write_epoch(struct recovery *r, uint32_t slots)
 		record_write_sync(s, w);
 		failed = s->fail_mask | flush_journal(s);
 		apply_ops(s, buf_str(&b->ops), b->seq, true);
-		for (unsigned i = 0; i < r->missing.n; i++)
-			s->missing_ranges++;
 	}
 	s->fail_mask = 0;
 	wrec_put(s, w);

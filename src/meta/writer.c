@@ -32,10 +32,13 @@ static void note_missing(struct meta_set *s, const struct record_op *op)
 		return;
 	uint64_t segment = be64_get(k + 1);
 	uint32_t from = be32_get(k + 9);
-	if (op->del)
+	if (op->del) {
 		erasure_missing_del(s->erasure, k[0], segment, from);
-	else if (row_missing_decode(str_sub(op->value, ENVELOPE_BYTES, op->value.len - ENVELOPE_BYTES), &m) == 0)
+		s->missing_ranges -= s->missing_ranges > 0;
+	} else if (row_missing_decode(str_sub(op->value, ENVELOPE_BYTES, op->value.len - ENVELOPE_BYTES), &m) == 0) {
 		erasure_missing_add(s->erasure, k[0], segment, from, m.to_4k);
+		s->missing_ranges++;
+	}
 }
 
 /* Rows of a batch as it lies in a record, into the active memtable. Only a lack of memory can fail it, which leaves no

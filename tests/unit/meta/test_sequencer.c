@@ -246,12 +246,50 @@ static void deltas_are_emitted_once_a_group(void **state)
 	fixture_end(&f);
 }
 
+/* A batch that is refused half-way leaves nothing in the rows of its group. */
+static void a_refused_batch_leaves_nothing(void **state)
+{
+	struct step s[3] = {{.kind = PUT}, {.kind = DROP}, {.kind = PUT}};
+	struct meta_view *v;
+	struct meta_row row;
+	struct meta_key k;
+	struct row_entry e;
+
+	fixture_start(&f, 3, 1, true);
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(put(&f, META_DURABLE, 1, 1), 0);
+	assert_int_equal(meta_checkpoint(f.s), 0); /* the root's row is not in memory: it must be given */
+	nanswered = 0;
+	assert_int_equal(meta_view_open(f.s, &v), 0);
+	key_u64_str(&k, 20, STR_LIT("d1/"));
+	assert_int_equal(meta_get_k(v, TABLE_ENTRY, &k, &row), 1);
+	assert_int_equal(row_entry_decode(row.body, &e), 0);
+	key_u64(&k, e.id);
+	assert_int_equal(meta_get_k(v, TABLE_DIR, &k, &row), 1);
+	struct meta_batch *bad = meta_batch_new(f.s, META_ORDERED, OP_S3);
+	meta_batch_view(bad, v);
+	meta_batch_dir_seen(bad, e.id, &row);
+	meta_batch_dir_delta(bad, e.id, -1, -1, 0, 0); /* it ends: the root is needed */
+	struct meta_batch *good = put_batch(&f, v, 6, 6), *more = put_batch(&f, v, 11, 11);
+	meta_view_close(v);
+	meta_submit(bad, done, &s[1]);
+	meta_submit(good, done, &s[0]);
+	meta_submit(more, done, &s[2]);
+	meta_drive(f.s);
+	assert_int_equal(s[1].rc, -QE_CONFLICT);
+	assert_int_equal(s[0].rc, 0);
+	assert_int_equal(s[2].rc, 0);
+	expect_counters(&f);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepted_batches_are_a_serial_history),
 		cmocka_unit_test(implicit_directories_end_and_begin),
 		cmocka_unit_test(deltas_are_emitted_once_a_group),
+		cmocka_unit_test(a_refused_batch_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

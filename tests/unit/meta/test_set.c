@@ -344,6 +344,54 @@ static void a_hanging_drive_leaves(void **state)
 	}
 }
 
+static struct fixture *hanging;
+
+static void *run_checkpoint(void *arg)
+{
+	int *rc = arg;
+
+	*rc = meta_checkpoint(hanging->s);
+	return NULL;
+}
+
+static void *run_put(void *arg)
+{
+	int *rc = arg;
+
+	*rc = put(hanging, META_DURABLE, 2, 22);
+	return NULL;
+}
+
+/* A record that is on its way when a checkpoint begins belongs to what follows the checkpoint. */
+static void a_checkpoint_waits_for_the_record_in_flight(void **state)
+{
+	struct fixture f;
+	pthread_t put_thread, checkpoint_thread;
+	int put_rc = 1, checkpoint_rc = 1;
+
+	hanging = &f;
+	fixture_start(&f, 3, 1, true);
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	fault_bench_rule(f.bench, &(struct fault_rule){
+		.kind = FAULT_HANG, .slot = 0, .op = DRIVE_IO_WRITE, .nth = 1, .once = true});
+	assert_int_equal(pthread_create(&put_thread, NULL, run_put, &put_rc), 0);
+	clock_sleep_ns(20 * NS_PER_MS);
+	assert_int_equal(pthread_create(&checkpoint_thread, NULL, run_checkpoint, &checkpoint_rc), 0);
+	clock_sleep_ns(50 * NS_PER_MS);
+	fault_bench_release(f.bench);
+	pthread_join(put_thread, NULL);
+	pthread_join(checkpoint_thread, NULL);
+	assert_int_equal(put_rc, 0);
+	assert_int_equal(checkpoint_rc, 0);
+	fixture_kill(&f);
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(get(&f, 1), 11);
+	assert_int_equal(get(&f, 2), 22);
+	expect_counters(&f);
+	fixture_end(&f);
+}
+
 /* An event loop, threads that block, and nobody's loop: whoever waits is answered soon, whoever leads. */
 static void nobody_is_forgotten(void **state)
 {
@@ -512,6 +560,7 @@ int main(void)
 		cmocka_unit_test(journal_is_used_again),
 		cmocka_unit_test(full_journal_lets_deletes_pass),
 		cmocka_unit_test(a_hanging_drive_leaves),
+		cmocka_unit_test(a_checkpoint_waits_for_the_record_in_flight),
 		cmocka_unit_test(nobody_is_forgotten),
 		cmocka_unit_test(a_new_epoch_begins_in_place),
 		cmocka_unit_test(dead_segments_are_unlinked),

@@ -225,6 +225,7 @@ static void a_removed_drive_proves_nothing_H17(void **state)
 	meta_stats(f.s, &st);
 	assert_int_equal(st.isr.slot[0].state, ISR_OUT);
 	assert_int_equal(st.isr.slot[1].state, ISR_OUT);
+	assert_int_equal(st.missing_ranges, 2); /* the open segment, for each of them */
 	fixture_kill(&f);
 	lose_power(&f, SLOT(0), SLOT(1));
 	boot(SLOT(0) | SLOT(1) | SLOT(2));
