@@ -4,7 +4,9 @@
  *
  * A handle is one version, whatever becomes of its name. Small content is copied when the handle is opened, if that needs
  * no waiting: most reads then never look at the rows again. Otherwise the file is held (store_internal.h): a write that
- * replaces it makes it an orphan, and the last handle lets it go.
+ * replaces it makes it an orphan, and the last handle lets it go. Where it cannot be held, for it is being replaced at this
+ * very moment, the handle keeps the view that it was opened on: rows, and bytes that are still in the journal, are there
+ * as long as the view is.
  */
 #include "object/store_internal.h"
 
@@ -16,8 +18,10 @@ struct object_handle {
 	struct object_info info;
 	struct content list;
 	struct str inrow;
-	uint8_t *whole; /* all of the content, or NULL */
-	uint64_t held;  /* file id */
+	uint8_t *whole;         /* all of the content, or NULL */
+	uint64_t held;          /* file id */
+	struct meta_view *view; /* instead of a hold; under view_lock */
+	struct mutex view_lock; /* LOCK_HANDLE: a view serves one thread at a time */
 	uint64_t consulted;
 };
 
@@ -110,10 +114,9 @@ static bool handle_safe(struct object_handle *h, struct meta_view *v)
 	if (h->held == h->info.file_id)
 		return true; /* held before this view was opened */
 	handle_let_go(h);
-	/* A write that replaces it at this very moment cannot be waited for here: this thread may be the one that leads
-	 * it. Then the handle goes without a hold; its bytes stay where they are as long as space is not reused. */
+	/* Its end cannot be waited for here: this thread may be the one that leads it. */
 	if (!store_hold_try(h->store, h->info.file_id))
-		return true;
+		return false;
 	h->held = h->info.file_id;
 	return meta_applied_seq(h->store->set) == meta_view_seq(v);
 }
@@ -121,7 +124,7 @@ static bool handle_safe(struct object_handle *h, struct meta_view *v)
 static int handle_open(struct object_handle *h, struct op_ctx *ctx, struct str bucket, struct str key,
                        struct str version)
 {
-	/* Twice is enough, unless the key is replaced all the time: then the newest one goes without a hold. */
+	/* Twice is enough, unless the key is being replaced. */
 	for (unsigned tries = 0;; tries++) {
 		struct meta_view *v;
 		bool safe = false;
@@ -133,8 +136,13 @@ static int handle_open(struct object_handle *h, struct op_ctx *ctx, struct str b
 		if (rc == 0)
 			safe = handle_safe(h, v);
 		h->consulted = meta_view_consulted(v);
+		if (rc == 0 && !safe && tries == OPEN_TRIES) {
+			handle_let_go(h);
+			h->view = v;
+			return 0;
+		}
 		meta_view_close(v);
-		if (rc < 0 || safe || tries == OPEN_TRIES)
+		if (rc < 0 || safe)
 			return rc;
 	}
 }
@@ -148,6 +156,7 @@ int object_open(struct object_store *s, struct op_ctx *ctx, struct str bucket, s
 	if (!h)
 		return -ENOMEM;
 	h->store = s;
+	mutex_init(&h->view_lock, LOCK_HANDLE);
 	rc = handle_open(h, ctx, bucket, key, version);
 	*seq = h->consulted;
 	if (rc < 0) {
@@ -174,6 +183,10 @@ int object_read(struct object_handle *h, uint64_t off, size_t len, void *dst, un
 		memcpy(dst, h->whole + off, len);
 		return 0;
 	}
+	if (h->view) {
+		MUTEX_GUARD(&h->view_lock);
+		return content_read(h->view, &h->list, h->inrow, off, len, dst, flags);
+	}
 	rc = meta_view_open(h->store->set, &v);
 	return rc < 0 ? rc : content_read(v, &h->list, h->inrow, off, len, dst, flags);
 }
@@ -183,6 +196,8 @@ void object_close(struct object_handle *h)
 	if (!h)
 		return;
 	handle_let_go(h);
+	meta_view_close(h->view);
+	mutex_destroy(&h->view_lock);
 	arena_free(&h->arena);
 	free(h);
 }

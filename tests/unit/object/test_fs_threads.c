@@ -82,6 +82,21 @@ static void list(struct worker *w)
 	fs_closedir(d);
 }
 
+/* Whatever happens to the key meanwhile, what was opened is read to the end. */
+static void s3_read(struct fix *f, const char *key)
+{
+	struct object_handle *h = fix_get(f, str_of(key));
+	uint64_t size, at = 0;
+	uint8_t got[20000];
+
+	if (!h)
+		return;
+	size = object_handle_info(h)->size;
+	for (; at < size; at += MIN(size - at, sizeof got))
+		assert_int_equal(object_read(h, at, (size_t)MIN(size - at, sizeof got), got, 0), 0);
+	object_close(h);
+}
+
 static void s3(struct worker *w)
 {
 	struct fix f = w->x->f;
@@ -90,6 +105,8 @@ static void s3(struct worker *w)
 	op_ctx_init(&f.ctx, OP_S3);
 	snprintf(key, sizeof key, "%s%s", rnd(w, 2) ? "sub/" : "", names[rnd(w, ARRAY_SIZE(names))]);
 	if (rnd(w, 2))
+		s3_read(&f, key);
+	else if (rnd(w, 2))
 		assert_int_equal(fix_put(&f, str_of(key), rnd(w, 100000), 1), 0);
 	else
 		assert_int_equal(fix_delete(&f, str_of(key)), 0);
