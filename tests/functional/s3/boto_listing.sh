@@ -130,6 +130,8 @@ eq(got, keys)
 
 # then the mount: names that both faces can carry are there, with their content
 for k in ("a/b-c", "ä/ö", "日本/語", "sp ace/x", "am&p<>\"'", "\U0001f600", "back\\slash", "deep/" * 100 + "end", "a/b/" + "n" * 200):
+    if any(other.startswith(k + "/") for other in keys):
+        continue   # a directory there
     with open(f"{mnt}/list/{k}", "rb") as f:
         eq(f.read(), k.encode()[:10], k)
 r = s3.list_objects_v2(Bucket="list", Prefix="b/", Delimiter="/")
