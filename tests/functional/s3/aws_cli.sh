@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout: 900
 #
 # The AWS CLI, every installed generation of it: mb cp mv ls sync rm rb presign, multipart by itself and by s3api.
 # shellcheck disable=SC2317 # called by name

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout: 900
 #
 # Every form of listing, compared with what a sorted list of keys says: prefixes, delimiters, markers, page sizes, odd keys.
 set -euo pipefail
