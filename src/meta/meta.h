@@ -44,6 +44,7 @@ struct meta_params {
 	uint64_t ordered_window_ns;            /* 5 s */
 	uint64_t drive_timeout_ns;             /* 5 s */
 	uint64_t checkpoint_idle_ns;           /* 60 s after the first row */
+	uint64_t full_wait_ns;                 /* a writer waits so long for room in the journal: 5 s, 30 s while a checkpoint runs */
 	uint64_t index_map_bytes;              /* LMDB map size: 1 TiB */
 	bool queue_threads;                    /* no io_uring */
 	bool no_background;                    /* tests: no threads; meta_tick and meta_checkpoint are called by hand */

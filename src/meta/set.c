@@ -19,7 +19,7 @@
 #define TICK_NS (100 * NS_PER_MS)
 #define PAD_NS (400 * NS_PER_MS)   /* STORAGE.md: a PAD within 1 s after the last record */
 #define QUEUE_DEPTH 256
-#define FULL_NS (30 * NS_PER_S)    /* a writer waits so long for a checkpoint to make room */
+#define FULL_PATIENCE 6            /* times full_wait_ns, while a checkpoint is making room */
 #define REBUILD_NS (60 * NS_PER_S) /* between attempts to make an index copy anew */
 
 /* A full segment was sealed: its row follows in the next record. */
@@ -91,6 +91,11 @@ static void tick_pad(struct meta_set *s, uint64_t now)
 		queue_pad(s);
 }
 
+static uint64_t full_wait(const struct meta_set *s)
+{
+	return s->p.full_wait_ns * (__atomic_load_n(&s->checkpointing, __ATOMIC_RELAXED) ? FULL_PATIENCE : 1);
+}
+
 static void tick_writer(struct meta_set *s)
 {
 	uint64_t now = clock_mono_ns();
@@ -106,7 +111,7 @@ static void tick_writer(struct meta_set *s)
 			s->full_since_ns = 0;
 		else if (!s->full_since_ns)
 			s->full_since_ns = now;
-		else if (now - s->full_since_ns > (__atomic_load_n(&s->checkpointing, __ATOMIC_RELAXED) ? FULL_NS : timeout)) {
+		else if (now - s->full_since_ns > full_wait(s)) {
 			full_expired(s, &s->q_ordered);
 			full_expired(s, &s->q_durable);
 			s->full_since_ns = 0;
@@ -253,6 +258,7 @@ static void defaults(struct meta_params *p)
 	p->memtable_bytes = p->memtable_bytes ? p->memtable_bytes : 512u << 20;
 	p->ordered_window_ns = p->ordered_window_ns ? p->ordered_window_ns : 5 * NS_PER_S;
 	p->drive_timeout_ns = p->drive_timeout_ns ? p->drive_timeout_ns : 5 * NS_PER_S;
+	p->full_wait_ns = p->full_wait_ns ? p->full_wait_ns : 5 * NS_PER_S;
 	p->checkpoint_idle_ns = p->checkpoint_idle_ns ? p->checkpoint_idle_ns : 60 * NS_PER_S;
 	p->index_map_bytes = p->index_map_bytes ? p->index_map_bytes : 1ull << 40;
 }

@@ -282,7 +282,7 @@ static void full_journal_lets_deletes_pass(void **state)
 
 	fixture_start(&f, 3, 1, true);
 	f.p.journal_files = 4;
-	f.p.drive_timeout_ns = 50 * NS_PER_MS;
+	f.p.full_wait_ns = 50 * NS_PER_MS;
 	fixture_reopen(&f, ALL(&f));
 	struct ticker ticker;
 	ticker_start(&ticker, &f);
