@@ -274,6 +274,22 @@ void meta_batch_del(struct meta_batch *b, enum meta_table t, const struct meta_k
 	batch_op(b, t, key_of(k), true, (struct str){NULL, 0});
 }
 
+int meta_batch_pending(const struct meta_batch *b, enum meta_table t, const struct meta_key *k, struct str *ret_body)
+{
+	struct str ops = buf_str(&b->ops);
+	struct record_op op;
+	int rc = -ENOENT;
+
+	while (record_op_next(&ops, &op) > 0) {
+		if (op.table != t || !str_eq(op.key, key_of(k)))
+			continue;
+		rc = !op.del;
+		if (rc)
+			*ret_body = str_sub(op.value, ENVELOPE_BYTES, op.value.len - ENVELOPE_BYTES);
+	}
+	return rc;
+}
+
 /* ---- Deltas ------------------------------------------------------------------------------------------------------- */
 static void add_seen(struct meta_batch *b, unsigned table, uint64_t id, const struct meta_row *row)
 {

@@ -126,6 +126,9 @@ void meta_batch_expect(struct meta_batch *b, enum meta_table t, const struct met
 /* stamp_off: offset in body of an 8 byte mtime that becomes max(its value, the commit time); 0: none. */
 void meta_batch_put(struct meta_batch *b, enum meta_table t, const struct meta_key *k, struct str body, uint16_t stamp_off);
 void meta_batch_del(struct meta_batch *b, enum meta_table t, const struct meta_key *k);
+/* What the batch itself does to a row, the last word of several: 1 it puts *ret_body (valid until the next change of the
+ * batch), 0 it deletes it, -ENOENT nothing. For absolute rows that one batch may count in twice. Looks through the batch. */
+int meta_batch_pending(const struct meta_batch *b, enum meta_table t, const struct meta_key *k, struct str *ret_body) WARN_UNUSED;
 
 /* Counter changes. Every row that a delta may touch is given as it was seen (`seen`): the directory, and each ancestor up
  * to the bucket's root. The sequencer adds to the newest row; when a directory's shown state (explicit or live > 0)

@@ -290,6 +290,25 @@ int content_ref(struct meta_view *v, struct meta_batch *b, const struct row_exte
 	return 0;
 }
 
+/* The head as the batch has it by now: a copy over a copy of the same map shares it and drops it in one batch, and many
+ * deletes may drop it several times. head_row stays the one of the view, which is relied on. */
+static int head_load_pending(struct meta_view *v, struct meta_batch *b, uint64_t map, struct content *ret)
+{
+	struct meta_key k;
+	struct str body;
+	int rc = head_load(v, map, ret);
+
+	if (rc < 0)
+		return rc;
+	key_map(&k, map, 0, 0);
+	rc = meta_batch_pending(b, TABLE_MAP, &k, &body);
+	if (rc == -ENOENT)
+		return 0;
+	rc = rc == 1 ? row_map_head_decode(body, &ret->head) : -QE_CORRUPT;
+	ret->shared = ret->head.users > 1;
+	return rc;
+}
+
 static void users_put(struct meta_batch *b, const struct content *l, uint64_t users)
 {
 	struct row_map_head h = l->head;
@@ -308,7 +327,7 @@ int content_share(struct meta_view *v, struct meta_batch *b, const struct row_ob
 
 	if (o->map == 0)
 		return content_ref(v, b, o->extent, o->extents, 1);
-	rc = head_load(v, o->map, &l);
+	rc = head_load_pending(v, b, o->map, &l);
 	if (rc == 0)
 		users_put(b, &l, l.head.users + 1);
 	return rc;
@@ -322,7 +341,7 @@ int content_weight(struct meta_view *v, const struct row_object *o, unsigned *re
 	*ret = o->extents;
 	if (o->map) {
 		rc = head_load(v, o->map, &l);
-		*ret = l.shared ? 0 : l.head.runs * ROW_MAP_RUN;
+		*ret = l.head.runs * ROW_MAP_RUN; /* also of a shared one: the batch may drop the others too */
 	}
 	return rc;
 }
@@ -335,7 +354,7 @@ int content_drop(struct meta_view *v, struct arena *a, struct meta_batch *b, con
 
 	if (o->map == 0)
 		return content_ref(v, b, o->extent, o->extents, -1);
-	rc = head_load(v, o->map, &l);
+	rc = head_load_pending(v, b, o->map, &l);
 	if (rc < 0)
 		return rc;
 	if (l.shared) {

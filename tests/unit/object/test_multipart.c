@@ -269,13 +269,50 @@ static void large_parts_share_a_map(void **state)
 	assert_int_equal(complete(f, "big", id, p, 2, &info), 0);
 	assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
 	a.key = STR_LIT("d");
-	assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
-	fix_check(f);
+	/* Over a copy of the same: one batch shares the map and drops it. */
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
+		fix_check(f);
+	}
 	assert_int_equal(fix_delete(f, STR_LIT("big")), 0);
 	assert_int_equal(fix_put(f, STR_LIT("c"), 10, 1), 0);
 	fix_check(f);
 	assert_int_equal(fix_delete(f, STR_LIT("d")), 0);
 	wait_empty(f, TABLE_MAP);
+}
+
+static void many_deletes_drop_a_shared_map(void **state)
+{
+	struct fix *f = *state;
+	struct object_part p[2] = {{.number = 1}, {.number = 2}};
+	struct object_copy_args a = {
+		.src_bucket = STR_LIT("bucket"), .src_key = STR_LIT("big"), .bucket = STR_LIT("bucket"), .key = STR_LIT("c")};
+	struct object_delete_item items[3] = {
+		{.key = STR_LIT("big")}, {.key = STR_LIT("c")}, {.key = STR_LIT("d")}};
+	struct object_info info;
+	char etag[2][40];
+	uint64_t id = begin(f, "big");
+
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(part(f, "big", id, i + 1, 150u << 20, etag[i]), 0);
+		p[i].etag = str_of(etag[i]);
+	}
+	assert_int_equal(complete(f, "big", id, p, 2, &info), 0);
+	assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
+	a.key = STR_LIT("d");
+	assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
+	assert_int_equal(object_delete_many(f->store, &f->ctx, STR_LIT("bucket"), items, 2, NULL, NULL), 0);
+	fix_check(f);
+	assert_int_equal(fix_put(f, STR_LIT("c"), 10, 1), 0);
+	a.src_key = STR_LIT("d");
+	a.key = STR_LIT("big");
+	assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
+	a.key = STR_LIT("c");
+	assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
+	assert_int_equal(object_delete_many(f->store, &f->ctx, STR_LIT("bucket"), items, 3, NULL, NULL), 0);
+	fix_check(f);
+	wait_empty(f, TABLE_MAP);
+	wait_empty(f, TABLE_BLOB);
 }
 
 static void uploads_and_parts_are_listed(void **state)
@@ -331,6 +368,7 @@ int main(void)
 		T(parts_of_a_dead_upload_go_at_the_next_start),
 		T(a_copy_can_be_a_part),
 		T(large_parts_share_a_map),
+		T(many_deletes_drop_a_shared_map),
 		T(uploads_and_parts_are_listed),
 	};
 
