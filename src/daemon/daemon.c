@@ -30,7 +30,8 @@ static void log_keys(const char *what, const char **keys, size_t n)
 		log_info("daemon", "%s key=%s", what, keys[i]);
 }
 
-static void reload(struct wire *w, struct conf **c)
+/* The log level is the only key that a reload applies (conf/schema.c); no layer has one. */
+static void reload(struct conf **c)
 {
 	struct conf *fresh;
 	struct conf_changes changes;
@@ -48,7 +49,6 @@ static void reload(struct wire *w, struct conf **c)
 	log_keys("reloaded", changes.applied, changes.n_applied);
 	log_keys("changed, takes effect at the next start", changes.restart, changes.n_restart);
 	log_set_level((enum log_level)fresh->log_level);
-	wire_reload(w, fresh);
 	conf_changes_free(&changes);
 	conf_free(*c);
 	*c = fresh;
@@ -57,7 +57,7 @@ static void reload(struct wire *w, struct conf **c)
 }
 
 /* Returns after SIGTERM or SIGINT. */
-static void serve(struct wire *w, struct conf **c, const sigset_t *signals)
+static void serve(struct conf **c, const sigset_t *signals)
 {
 	for (;;) {
 		int sig;
@@ -68,7 +68,7 @@ static void serve(struct wire *w, struct conf **c, const sigset_t *signals)
 			log_info("daemon", "stopping signal=%s", sig == SIGINT ? "INT" : "TERM");
 			return;
 		}
-		reload(w, c);
+		reload(c);
 	}
 }
 
@@ -84,7 +84,7 @@ int daemon_run(struct conf *c)
 	int rc = wire_up(c, &w);
 	if (rc == 0) {
 		daemon_notify("READY=1");
-		serve(w, &c, &signals);
+		serve(&c, &signals);
 		daemon_notify("STOPPING=1");
 	}
 	wire_down(w);

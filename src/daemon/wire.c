@@ -78,11 +78,6 @@ static unsigned log2_of(uint64_t v)
 	return 63u - (unsigned)__builtin_clzll(v);
 }
 
-static void on_applied(void *arg, struct meta_batch *b)
-{
-	object_store_applied(arg, b);
-}
-
 static int open_set(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 {
 	struct meta_params p = {
@@ -97,7 +92,7 @@ static int open_set(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.drive_timeout_ns = c->drive_timeout_ns,
 		.checkpoint_idle_ns = 60 * NS_PER_S,
 		.index_map_bytes = 1ull << 40,
-		.applied = on_applied,
+		.applied = object_store_applied,
 		.reset = object_store_reset,
 		.arg = &w->store,
 	};
@@ -144,7 +139,7 @@ static int start_s3(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 	struct s3_params p = {
 		.store = w->store,
 		.address = c->address,
-		.loops = (unsigned)or_auto(c->http_loops, cpus() <= 4 ? 1 : MIN(4u, cpus() / 2)),
+		.loops = (unsigned)or_auto(c->http_loops, 0),
 		.access_key = c->root_user,
 		.secret_key = c->root_password,
 		.region = c->region,
@@ -218,13 +213,6 @@ int wire_up(const struct conf *c, struct wire **ret)
 			 *c->mount_path ? c->mount_path : "none", w->ndrives, conf_parity(c));
 	op_ctx_done(&ctx);
 	return rc;
-}
-
-void wire_reload(struct wire *w, const struct conf *c)
-{
-	/* The log level is the caller's; no other reloadable key reaches a layer yet. */
-	(void)w;
-	(void)c;
 }
 
 struct wire *wire_down(struct wire *w)

@@ -13,8 +13,6 @@ struct wire;
 
 /* Drives, set, store, both faces. What cannot be had is logged with its cause and cure. 0 or a negative error. */
 int wire_up(const struct conf *c, struct wire **ret) WARN_UNUSED;
-/* Applies reloadable keys. */
-void wire_reload(struct wire *w, const struct conf *c);
 /* Drains S3, unmounts, publishes dirty data, checkpoints, closes. Accepts NULL and a half-built one. Returns NULL. */
 struct wire *wire_down(struct wire *w);
 
