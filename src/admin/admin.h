@@ -22,5 +22,7 @@ struct admin_params {
 int admin_info(const struct admin_params *a, struct op_ctx *ctx, struct buf *ret) WARN_UNUSED;
 /* The object's attributes and, for each extent, its blob and on which drive, file and offset each cell lies. */
 int admin_inspect(const struct admin_params *a, struct op_ctx *ctx, struct str bucket, struct str key, struct buf *ret) WARN_UNUSED;
+/* {"code", "message"}: what a failed call answers. */
+int admin_error(const char *code, const char *message, struct buf *ret) WARN_UNUSED;
 
 #endif

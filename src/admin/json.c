@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "admin/admin.h"
 #include "base/codec.h"
 
 void admin_set_u64(json_t *o, const char *name, uint64_t v)
@@ -31,4 +32,13 @@ int admin_dump(json_t *o, struct buf *ret)
 	buf_add_c(ret, text);
 	buf_add_char(ret, '\n');
 	return buf_err(ret);
+}
+
+int admin_error(const char *code, const char *message, struct buf *ret)
+{
+	json_t *o = json_object();
+
+	admin_set_str(o, "code", str_of(code));
+	admin_set_str(o, "message", str_of(message));
+	return admin_dump(o, ret);
 }

@@ -18,22 +18,24 @@ struct answer {
 
 static void reply(struct answer *a, int rc)
 {
+	unsigned status = 200;
 	size_t len;
 
 	if (rc < 0) {
-		struct op_ctx *ctx = http_request_ctx(a->r);
+		const struct op_ctx *ctx = http_request_ctx(a->r);
 		const struct err_info *e = err_lookup(rc);
 
+		status = (unsigned)e->http_status;
 		buf_reset(&a->body);
-		buf_addf(&a->body, "{\"code\": \"%s\", \"message\": \"%s\"}\n", e->s3_code, *ctx->detail ? ctx->detail : e->text);
-		http_reply_header(a->r, "Content-Type", STR_LIT("application/json"));
-		char *text = buf_take(&a->body, &len);
-		http_reply_buffer(a->r, (unsigned)e->http_status, text, len, free);
-	} else {
-		http_reply_header(a->r, "Content-Type", STR_LIT("application/json"));
-		char *text = buf_take(&a->body, &len);
-		http_reply_buffer(a->r, 200, text, len, free);
+		if (admin_error(e->s3_code, *ctx->detail ? ctx->detail : e->text, &a->body) < 0)
+			buf_reset(&a->body); /* no memory: the status alone */
 	}
+	http_reply_header(a->r, "Content-Type", STR_LIT("application/json"));
+	char *text = buf_take(&a->body, &len);
+	if (text)
+		http_reply_buffer(a->r, status, text, len, free);
+	else
+		http_reply_empty(a->r, rc < 0 ? status : 500);
 }
 
 static void waited(struct object_waiter *w, int rc)
