@@ -372,7 +372,7 @@ int main(int argc, char **argv)
 	qsort(latency_us, (size_t)opt.count, sizeof *latency_us, cmp_u32);
 	double own = (double)(ru1.ru_utime.tv_sec - ru0.ru_utime.tv_sec + ru1.ru_stime.tv_sec - ru0.ru_stime.tv_sec) +
 		     (double)(ru1.ru_utime.tv_usec - ru0.ru_utime.tv_usec + ru1.ru_stime.tv_usec - ru0.ru_stime.tv_usec) / 1e6;
-	printf("%s size=%ld clients=%d count=%ld rate=%.0f/s p50_us=%u p99_us=%u client_cpu_us=%.1f", opt.verb, opt.size,
+	printf("%s size=%ld clients=%d count=%ld rate=%.2f/s p50_us=%u p99_us=%u client_cpu_us=%.1f", opt.verb, opt.size,
 	       opt.clients, opt.count, (double)opt.count / s, latency_us[opt.count / 2], latency_us[opt.count * 99 / 100],
 	       own * 1e6 / (double)opt.count);
 	if (opt.pid)
