@@ -38,4 +38,13 @@ static inline void freep(void *p)
 }
 #define CLEANUP_FREE CLEANUP(freep)
 
+/* Built for ThreadSanitizer, as gcc and as clang tell it. */
+#ifdef __SANITIZE_THREAD__
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+
 #endif

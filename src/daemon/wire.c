@@ -27,6 +27,12 @@
 #include "s3/s3.h"
 
 #define DRAIN_NS (10 * NS_PER_S)
+/* Address space of an index copy. ThreadSanitizer leaves little of it to the program. */
+#ifdef UNDER_TSAN
+#define INDEX_MAP_BYTES (8ull << 30)
+#else
+#define INDEX_MAP_BYTES (1ull << 40)
+#endif
 
 struct wire {
 	struct drive *drives[SUPER_MAX_SLOTS];
@@ -91,7 +97,7 @@ static int open_set(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.ordered_window_ns = c->journal_window_ns,
 		.drive_timeout_ns = c->drive_timeout_ns,
 		.checkpoint_idle_ns = 60 * NS_PER_S,
-		.index_map_bytes = 1ull << 40,
+		.index_map_bytes = INDEX_MAP_BYTES,
 		.applied = object_store_applied,
 		.reset = object_store_reset,
 		.arg = &w->store,
