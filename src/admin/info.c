@@ -57,7 +57,7 @@ static void add_health(json_t *o, struct drive *d)
 static json_t *drive_json(struct meta_set *set, const struct isr_body *isr, unsigned slot)
 {
 	json_t *o = json_object();
-	struct drive *d = meta_drive_of(set, slot);
+	CLEANUP_DRIVE struct drive *d = meta_drive_of(set, slot);
 	char id[UUID_TEXT_LEN + 1];
 
 	uuid_format(isr->slot[slot].drive, id);

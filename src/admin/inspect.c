@@ -47,7 +47,7 @@ static int add_cells(json_t *o, struct meta_set *set, struct meta_view *v, const
 	json_t *cells = json_array();
 	for (unsigned i = 0; i < (unsigned)(si.k + si.m); i++) {
 		unsigned slot = (i + si.rotation) % si.n;
-		struct drive *d = meta_drive_of(set, slot);
+		CLEANUP_DRIVE struct drive *d = meta_drive_of(set, slot);
 		json_t *c = json_object();
 
 		json_object_set_new(c, "cell", json_integer(i));

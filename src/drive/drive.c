@@ -44,11 +44,31 @@ struct drive *drive_close(struct drive *d)
 	if (!d)
 		return NULL;
 	int lock_fd = d->lock_fd;
+	ASSERT(drive_users(d) == 0);
 	d->ops->close(d);
 	/* Last: whoever gets the lock next finds nothing of ours running. */
 	if (lock_fd >= 0)
 		close(lock_fd);
 	return NULL;
+}
+
+struct drive *drive_hold(struct drive *d)
+{
+	if (d)
+		ADD(d->users, 1);
+	return d;
+}
+
+/* The last use is over before it is seen to be. */
+void drive_unhold(struct drive *d)
+{
+	if (d)
+		__atomic_fetch_sub(&d->users, 1, __ATOMIC_RELEASE);
+}
+
+unsigned drive_users(const struct drive *d)
+{
+	return __atomic_load_n(&d->users, __ATOMIC_ACQUIRE);
 }
 
 int drive_file_init(struct drive_file *f, struct drive *d, const char *name, uint64_t size)
@@ -57,12 +77,16 @@ int drive_file_init(struct drive_file *f, struct drive *d, const char *name, uin
 	f->refs = 1;
 	f->size = size;
 	f->name = strdup(name);
-	return f->name ? 0 : -ENOMEM;
+	if (!f->name)
+		return -ENOMEM;
+	drive_hold(d);
+	return 0;
 }
 
 void drive_file_done(struct drive_file *f)
 {
 	free(f->name);
+	drive_unhold(f->drive);
 }
 
 struct drive_file *drive_file_ref(struct drive_file *f)

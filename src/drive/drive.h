@@ -74,6 +74,7 @@ struct drive {
 	int lock_fd;            /* the flock()ed identity, closed by drive_close; -1: not held */
 	bool direct;            /* atomic; O_DIRECT works here (probed at open, corrected at first use) */
 	bool root_disk;         /* st_dev equals that of / (or, in a container, of /data) */
+	unsigned users;         /* atomic: open files and drive_hold */
 	struct drive_health *health;
 };
 
@@ -89,8 +90,20 @@ struct drive_file {
  * O_DIRECT with a file that has no name, where the file system can, else in spare/ of a drive that has an identity;
  * warns once when refused. 0, -ENOENT, -ENOTDIR, -EACCES, ... */
 int drive_posix_open(const char *path, struct drive **ret) WARN_UNUSED;
-/* Drops the lock of the identity. All files must be closed and all I/O done. Accepts NULL; returns NULL. */
+/* Drops the lock of the identity. All files must be closed, all I/O done, and nobody may hold it: no users are left.
+ * Accepts NULL; returns NULL. */
 struct drive *drive_close(struct drive *d);
+/* Who uses a drive that another thread may take away holds it meanwhile; an open file holds its drive by itself, so I/O in
+ * flight does too. Whoever takes it away makes sure first that nobody new gets it, then waits until users are 0. hold
+ * accepts and returns NULL. */
+struct drive *drive_hold(struct drive *d);
+void drive_unhold(struct drive *d);                    /* accepts NULL */
+unsigned drive_users(const struct drive *d);
+static inline void drive_unholdp(struct drive **d)
+{
+	drive_unhold(*d);
+}
+#define CLEANUP_DRIVE CLEANUP(drive_unholdp)
 struct drive_file *drive_file_ref(struct drive_file *f);
 void drive_file_unref(struct drive_file *f);           /* accepts NULL; the last one closes */
 

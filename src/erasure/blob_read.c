@@ -64,12 +64,14 @@ static int fast_cell(struct reader *r, unsigned cell, uint32_t from, uint32_t to
 {
 	unsigned slot = segment_slot_of(r->seg, cell);
 	struct drive_file *f;
-	int rc = FAST_OK;
+	int rc;
 
-	if ((r->missing & 1u << slot) || !slot_readable(r->set, slot))
+	if (r->missing & 1u << slot)
 		return FAST_BAD;
-	if (segment_file(r->set, r->seg, slot, DRIVE_NOWAIT, false, &f) < 0)
-		return -EAGAIN;
+	rc = segment_file(r->set, r->seg, slot, DRIVE_NOWAIT, false, &f);
+	if (rc < 0)
+		return rc == -EAGAIN ? rc : FAST_BAD;
+	rc = FAST_OK;
 	while (from < to && rc == FAST_OK) {
 		uint32_t in = from % r->block, n = to - from;
 		if (in || (n < r->block && to != r->cell_len)) {
@@ -82,6 +84,7 @@ static int fast_cell(struct reader *r, unsigned cell, uint32_t from, uint32_t to
 		from += n;
 		dst += n;
 	}
+	drive_file_unref(f);
 	return rc;
 }
 
@@ -238,14 +241,18 @@ static int packed_fast(struct reader *r, const struct packed_range *pr)
 	/* Whole blocks are verified where they are wanted, others elsewhere. */
 	bool whole = pr->skip == 0 && pr->len == pr->to - pr->from;
 
-	if ((r->missing & 1u << slot) || !slot_readable(r->set, slot))
+	if (r->missing & 1u << slot)
 		return FAST_BAD;
-	if (segment_file(r->set, r->seg, slot, DRIVE_NOWAIT, false, &f) < 0)
-		return -EAGAIN;
+	int rc = segment_file(r->set, r->seg, slot, DRIVE_NOWAIT, false, &f);
+	if (rc < 0)
+		return rc == -EAGAIN ? rc : FAST_BAD;
 	uint8_t *p = whole ? pr->dst : pool_get(r->set->blocks);
-	if (!p)
+	if (!p) {
+		drive_file_unref(f);
 		return -ENOMEM;
-	int rc = drive_pread(f, p, pr->to - pr->from, BYTES_4K(r->offset_4k) + r->at->byte + pr->from, DRIVE_NOWAIT);
+	}
+	rc = drive_pread(f, p, pr->to - pr->from, BYTES_4K(r->offset_4k) + r->at->byte + pr->from, DRIVE_NOWAIT);
+	drive_file_unref(f);
 	if (rc < 0) {
 		rc = rc == -EAGAIN ? rc : FAST_BAD;
 	} else if (packed_good(r, pr, p)) {

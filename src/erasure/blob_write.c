@@ -175,7 +175,7 @@ static uint32_t job_enter(struct erasure_writer *w, struct stripe_job *job, stru
 
 	for (unsigned c = 0; c < s->ncell; c++) {
 		unsigned slot = segment_slot_of(seg, c);
-		if (slots & 1u << slot) {
+		if ((slots & 1u << slot) && seg->file[slot]) {
 			mask |= 1u << slot;
 			job->io[c].file = drive_file_ref(seg->file[slot]);
 			job->io[c].off = BYTES_4K(w->run.pos_4k);

@@ -88,13 +88,15 @@ int cell_batch_add(struct cell_batch *b, struct segment *seg, unsigned slot, uin
 	if (rc < 0)
 		return rc;
 	uint8_t *buf = pool_get(s->cells);
-	if (!buf)
+	if (!buf) {
+		drive_file_unref(f);
 		return -ENOMEM;
+	}
 	struct batch_cell *c = &b->cell[b->n++];
 	*c = (struct batch_cell){
 		.io =
 			{
-				.file = drive_file_ref(f),
+				.file = f,
 				.op = DRIVE_IO_READ,
 				.flags = flags,
 				.buf = buf,
@@ -167,11 +169,4 @@ void cell_batch_free(struct cell_batch *b)
 	mutex_unlock(&b->set->lock);
 	if (last)
 		batch_release(b);
-}
-
-bool slot_readable(struct erasure_set *s, unsigned slot)
-{
-	struct drive *d = s->drives[slot];
-
-	return d && !drive_is_out(d);
 }

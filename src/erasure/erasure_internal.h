@@ -53,10 +53,11 @@ struct segment {
 	struct list dirty;                           /* (L) in set.dirty while flush_pending */
 	struct segment_info info;                    /* id, geometry: constant; the rest (L) */
 	bool owned;                                  /* made by this process: next_4k and slots are known */
-	unsigned pins;                               /* (L) users; files stay open and the segment known while > 0 */
+	unsigned pins;                               /* (L) users; the segment stays known while > 0 */
 	uint32_t next_4k;                            /* (L) owned: allocation pointer; else highest known end or 0 */
 	uint32_t slots;                              /* (L) owned: slots that have the file open, with its header */
-	struct drive_file *file[ERASURE_MAX_CELLS];  /* by slot; set under lock, read atomically while pinned */
+	uint32_t lost;                               /* (L) owned: slots that had it until their drive was taken away */
+	struct drive_file *file[ERASURE_MAX_CELLS];  /* (L) by slot; may be taken away at any time: used by reference */
 	struct segment_slot slot[ERASURE_MAX_CELLS]; /* (L) */
 	struct list runs;                            /* (L) of struct segment_run */
 };
@@ -78,7 +79,7 @@ struct missing_segment { /* (L) */
 struct erasure_set {
 	unsigned n, k, m, ncell;
 	uint16_t set;
-	struct drive *drives[ERASURE_MAX_CELLS];
+	struct drive *drives[ERASURE_MAX_CELLS]; /* (L); without the lock by slot_drive */
 	uint64_t segment_size, timeout_ns;
 	uint64_t (*new_id)(void *arg);
 	uint64_t (*epoch)(void *arg);
@@ -151,6 +152,8 @@ void set_tick(struct erasure_set *s);  /* under lock: jobs or abandoned reads ex
 bool slot_suspect_locked(struct erasure_set *s, unsigned slot); /* true: it was not before and is to be reported */
 void slot_report(struct erasure_set *s, unsigned slot, int rc);
 void slot_failed(struct erasure_set *s, unsigned slot, int rc); /* both; lock not held */
+/* The slot's drive, held (drive_unhold it); NULL: absent. */
+struct drive *slot_drive(struct erasure_set *s, unsigned slot);
 void blocks_sum(const void *p, uint32_t len, unsigned block_log2, uint32_t *ret);
 /* Number of blocks that differ. */
 unsigned blocks_verify(const void *p, uint32_t len, unsigned block_log2, const uint32_t *crc);
@@ -172,7 +175,8 @@ struct segment *segment_pin(struct erasure_set *s, uint64_t id);
 struct segment *segment_pin_locked(struct erasure_set *s, uint64_t id);
 void segment_unpin(struct erasure_set *s, struct segment *seg);
 void segment_unpin_locked(struct segment *seg);
-/* The open file of a pinned segment. flags: DRIVE_NOWAIT: only if it is open. create: makes it where it is absent. */
+/* A reference to the open file of a pinned segment. flags: DRIVE_NOWAIT: only if it is open, else -EAGAIN. create: makes
+ * it where it is absent. -ENODEV, -EIO: the slot has no drive that is to be used. */
 int segment_file(struct erasure_set *s, struct segment *seg, unsigned slot, unsigned flags, bool create,
                  struct drive_file **ret) WARN_UNUSED;
 void segment_seal_locked(struct erasure_set *s, struct segment *seg);
@@ -182,8 +186,9 @@ int segment_make(struct erasure_set *s, enum segment_class cls, uint32_t need_4k
 void segment_unmake(struct erasure_set *s, struct segment *seg); /* unlinks its files and frees */
 void segment_insert_locked(struct erasure_set *s, struct segment *seg);
 void segment_free(struct segment *seg);
-/* Drops the set's open files of the slot, but those in use. No new run goes to an open segment that lost one. */
-void segment_close_slot(struct erasure_set *s, unsigned slot);
+/* Drops the set's open files of the slot; who has a reference keeps it. lost: with its drive, so nothing more is written
+ * to the slot in the segments of now, and what is not flushed there counts as failed. */
+void segment_close_slot(struct erasure_set *s, unsigned slot, bool lost);
 
 /* ---- run.c ------------------------------------------------------------------------------------------------------- */
 int run_reserve(struct erasure_set *s, enum segment_class cls, uint32_t len_4k, struct segment_run *ret) WARN_UNUSED;
@@ -256,8 +261,6 @@ unsigned cell_batch_count(const struct cell_batch *b);
 /* Result of the i-th; on 0 the buffer is the caller's, to be put back to the cells pool. */
 int cell_batch_take(struct cell_batch *b, unsigned i, unsigned *ret_tag, uint8_t **ret_buf);
 void cell_batch_free(struct cell_batch *b); /* accepts NULL */
-/* May the slot's cells be tried at all? */
-bool slot_readable(struct erasure_set *s, unsigned slot);
 
 /* ---- stripe.c ---------------------------------------------------------------------------------------------------- */
 #define STRIPE_ROWS 256

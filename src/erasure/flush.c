@@ -145,7 +145,7 @@ static uint32_t complete_until(const struct erasure_set *s, const struct segment
 		flush_note(&from, seg->next_4k);
 	LIST_FOREACH (it, &seg->runs)
 		flush_note(&from, LIST_ENTRY(it, struct segment_run, node)->pos_4k);
-	if (from != OFFSET_NONE && !(seg->slots & 1u << slot))
+	if (from != OFFSET_NONE && !((seg->slots | seg->lost) & 1u << slot))
 		from = 0;
 	return from;
 }

@@ -60,8 +60,6 @@ static int check_cell(struct erasure_set *s, const struct erasure_stripe *st, co
 
 	if (cell >= s->ncell)
 		return 1;
-	if (!s->drives[slot])
-		return -ENODEV;
 	struct cell_batch *b = cell_batch_new(s);
 	if (!b)
 		return -ENOMEM;
@@ -102,6 +100,7 @@ static int repair_slot(struct erasure_set *s, struct stripe *t, unsigned slot)
 	if (rc < 0)
 		return rc;
 	rc = drive_pwrite(f, t->buf[cell], t->cell_len, BYTES_4K(t->offset_4k), DRIVE_DIRECT);
+	drive_file_unref(f);
 	mutex_lock(&s->lock);
 	if (rc < 0)
 		flush_note(&t->seg->slot[slot].failed, t->offset_4k);
@@ -158,10 +157,12 @@ static int settle_file(void *arg, const char *name)
 
 int erasure_slot_settle(struct erasure_set *s, unsigned slot)
 {
-	if (slot >= s->n || !s->drives[slot])
+	CLEANUP_DRIVE struct drive *d = slot < s->n ? slot_drive(s, slot) : NULL;
+
+	if (!d)
 		return -ENODEV;
-	segment_close_slot(s, slot);
-	int rc = drive_list(s->drives[slot], "seg", settle_file, s->drives[slot]);
+	segment_close_slot(s, slot, false);
+	int rc = drive_list(d, "seg", settle_file, d);
 	if (rc < 0)
 		return rc;
 	flush_settled(s, slot);

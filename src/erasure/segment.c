@@ -235,9 +235,10 @@ static int unlink_files(struct erasure_set *s, uint64_t id, uint32_t slots)
 
 	segment_name(id, name);
 	for (unsigned i = 0; i < s->n; i++) {
-		if (!s->drives[i] || !(slots & 1u << i))
+		CLEANUP_DRIVE struct drive *d = slots & 1u << i ? slot_drive(s, i) : NULL;
+		if (!d)
 			continue;
-		int rc = drive_unlink(s->drives[i], name);
+		int rc = drive_unlink(d, name);
 		if (rc < 0 && rc != -ENOENT && first == 0)
 			first = rc;
 	}
@@ -350,11 +351,14 @@ static int write_header(struct erasure_set *s, struct segment *seg, unsigned slo
 /* The file with its header, both on the medium. On an error nothing of it stays. */
 static int create_file(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file **ret)
 {
+	CLEANUP_DRIVE struct drive *d = slot_drive(s, slot);
 	char name[SEGMENT_NAME_MAX];
 	struct drive_file *f;
 
+	if (!d)
+		return -ENODEV;
 	segment_name(seg->info.id, name);
-	int rc = drive_open(s->drives[slot], name, DRIVE_CREATE, BYTES_4K(seg->info.size_4k), &f);
+	int rc = drive_open(d, name, DRIVE_CREATE, BYTES_4K(seg->info.size_4k), &f);
 	if (rc < 0)
 		return rc;
 	rc = write_header(s, seg, slot, f);
@@ -369,29 +373,46 @@ static int create_file(struct erasure_set *s, struct segment *seg, unsigned slot
 
 static int open_file(struct erasure_set *s, struct segment *seg, unsigned slot, bool create, struct drive_file **ret)
 {
+	CLEANUP_DRIVE struct drive *d = slot_drive(s, slot);
 	char name[SEGMENT_NAME_MAX];
 
+	if (!d)
+		return -ENODEV;
 	segment_name(seg->info.id, name);
-	int rc = drive_open(s->drives[slot], name, 0, 0, ret);
+	int rc = drive_open(d, name, 0, 0, ret);
 	if (rc == -ENOENT && create)
 		rc = create_file(s, seg, slot, ret);
 	return rc;
 }
 
+/* The open file of the slot, if there is one; an error where its drive is not to be used. */
+static int known_file(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file **ret)
+{
+	MUTEX_GUARD(&s->lock);
+	struct drive *d = s->drives[slot];
+
+	if (!d)
+		return -ENODEV;
+	if (drive_is_out(d))
+		return -EIO;
+	if (seg->file[slot])
+		*ret = drive_file_ref(seg->file[slot]);
+	return 0;
+}
+
 int segment_file(struct erasure_set *s, struct segment *seg, unsigned slot, unsigned flags, bool create,
                  struct drive_file **ret)
 {
-	struct drive_file *old[ERASURE_MAX_CELLS + 1], *f = __atomic_load_n(&seg->file[slot], __ATOMIC_ACQUIRE);
+	struct drive_file *old[ERASURE_MAX_CELLS + 1], *f = NULL;
+	int rc = known_file(s, seg, slot, &f);
 
-	if (f) {
+	if (rc < 0 || f) {
 		*ret = f;
-		return 0;
+		return rc;
 	}
-	if (!s->drives[slot])
-		return -ENODEV;
 	if (flags & DRIVE_NOWAIT)
 		return -EAGAIN;
-	int rc = open_file(s, seg, slot, create, &f);
+	rc = open_file(s, seg, slot, create, &f);
 	if (rc < 0)
 		return rc;
 	mutex_lock(&s->lock);
@@ -400,9 +421,10 @@ int segment_file(struct erasure_set *s, struct segment *seg, unsigned slot, unsi
 		old[n++] = f; /* somebody was faster */
 		f = seg->file[slot];
 	} else {
-		__atomic_store_n(&seg->file[slot], f, __ATOMIC_RELEASE);
+		seg->file[slot] = f;
 		s->open_files++;
 	}
+	drive_file_ref(f);
 	mutex_unlock(&s->lock);
 	for (unsigned i = 0; i < n; i++)
 		drive_file_unref(old[i]);
@@ -410,7 +432,20 @@ int segment_file(struct erasure_set *s, struct segment *seg, unsigned slot, unsi
 	return 0;
 }
 
-void segment_close_slot(struct erasure_set *s, unsigned slot)
+/* What was written and not flushed through them counts as failed: no later sync through another descriptor covers it. */
+static void lose_slot(struct segment *seg, unsigned slot)
+{
+	struct segment_slot *ss = &seg->slot[slot];
+
+	seg->lost |= seg->slots & 1u << slot;
+	seg->slots &= ~(1u << slot);
+	flush_note(&ss->failed, ss->returned);
+	ss->returned = OFFSET_NONE;
+	if (!flush_pending(seg))
+		list_del(&seg->dirty);
+}
+
+void segment_close_slot(struct erasure_set *s, unsigned slot, bool lost)
 {
 	mutex_lock(&s->lock);
 	struct drive_file **old = calloc(s->open_files + 1, sizeof(struct drive_file *));
@@ -418,11 +453,12 @@ void segment_close_slot(struct erasure_set *s, unsigned slot)
 	ASSERT(old);
 	LIST_FOREACH (it, &s->lru) {
 		struct segment *seg = LIST_ENTRY(it, struct segment, lru);
-		if (seg->pins || !seg->file[slot])
+		if (lost)
+			lose_slot(seg, slot);
+		if (!seg->file[slot])
 			continue;
 		old[n++] = seg->file[slot];
 		seg->file[slot] = NULL;
-		seg->slots &= ~(1u << slot);
 		s->open_files--;
 	}
 	mutex_unlock(&s->lock);

@@ -183,6 +183,31 @@ void erasure_on_sealed(struct erasure_set *s, void (*fn)(void *arg, const struct
 	mutex_unlock(&s->lock);
 }
 
+/* ---- Drives ------------------------------------------------------------------------------------------------------ */
+struct drive *slot_drive(struct erasure_set *s, unsigned slot)
+{
+	MUTEX_GUARD(&s->lock);
+
+	return drive_hold(s->drives[slot]);
+}
+
+void erasure_slot_detach(struct erasure_set *s, unsigned slot)
+{
+	mutex_lock(&s->lock);
+	ASSERT(!(s->writers & 1u << slot));
+	s->drives[slot] = NULL;
+	mutex_unlock(&s->lock);
+	segment_close_slot(s, slot, true);
+}
+
+void erasure_slot_attach(struct erasure_set *s, unsigned slot, struct drive *d)
+{
+	MUTEX_GUARD(&s->lock);
+
+	ASSERT(slot < s->n && !s->drives[slot]);
+	s->drives[slot] = d;
+}
+
 /* ---- The set ----------------------------------------------------------------------------------------------------- */
 /* 1 GiB; on small drives 1/64 of the smallest, rounded down to a power of two, at least 64 MiB. */
 static uint64_t default_segment_size(const struct erasure_set *s)

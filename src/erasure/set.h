@@ -63,6 +63,12 @@ uint32_t erasure_stripe_bytes(const struct erasure_set *s, enum segment_class cl
 void erasure_set_writers(struct erasure_set *s, uint32_t slot_mask);
 uint32_t erasure_set_writer_mask(const struct erasure_set *s);
 
+/* Another drive for a slot that gets no cells (erasure_set_writers). detach: from now on nobody begins to use the drive, and
+ * the set's open files of it are dropped; reads and writes under way keep theirs (drive_users tells), and a segment that
+ * was being made meanwhile may bring one back: call it again until there are no users. attach: only then. */
+void erasure_slot_detach(struct erasure_set *s, unsigned slot);
+void erasure_slot_attach(struct erasure_set *s, unsigned slot, struct drive *d);
+
 /* Segments known from rows at start, and what becomes known later (replay, apply). Reads of an unknown segment, or of
  * a dead one, fail with -QE_CORRUPT. The caller re-adds a segment to change its state. No run is reserved in a segment
  * that was not made by this process. -QE_CORRUPT: not of this set's geometry. */

@@ -72,7 +72,7 @@ static int load(struct stripe *t, uint32_t cells)
 	for (uint32_t m = cells; m; m &= m - 1) {
 		unsigned cell = (unsigned)__builtin_ctz(m), slot = segment_slot_of(t->seg, cell);
 		t->tried |= 1u << cell;
-		if ((t->missing & 1u << slot) || !slot_readable(t->set, slot))
+		if (t->missing & 1u << slot)
 			continue;
 		int rc = cell_batch_add(b, t->seg, slot, BYTES_4K(t->offset_4k) + t->lo, t->hi - t->lo, t->flags, cell);
 		if (rc == -ENOMEM) {

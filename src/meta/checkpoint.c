@@ -145,12 +145,9 @@ static int write_supers(struct meta_set *s)
 {
 	mutex_lock(&s->writer);
 	uint32_t in = s->in_mask;
-	if (!s->isr_pending) {
-		s->isr_durable = s->isr;
-		s->isr_durable.reason[0] = '\0';
-	}
+	supers_fill(s, in);
 	writer_unlock(s);
-	uint32_t failed = supers_write(s, in);
+	uint32_t failed = supers_put(s, in);
 	if (!failed)
 		return 0;
 	__atomic_fetch_or(&s->slot_errors, failed, __ATOMIC_SEQ_CST);

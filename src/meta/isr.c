@@ -70,6 +70,15 @@ static void write_isr(struct meta_set *s, struct meta_batch *b)
 	record_write_sync(s, r);
 }
 
+void isr_is_durable(struct meta_set *s)
+{
+	s->isr_durable = s->isr;
+	s->isr_durable.reason[0] = '\0';
+	s->isr_epoch = __atomic_load_n(&s->epoch, __ATOMIC_RELAXED);
+	s->isr_seq = s->isr_pending;
+	s->isr_pending = 0;
+}
+
 static void leave(struct meta_set *s, unsigned slot, struct meta_batch *b)
 {
 	s->isr.slot[slot].state = ISR_OUT;

@@ -188,9 +188,12 @@ int journal_prepare(struct journal *j, uint64_t next, uint32_t *ret_failed)
 		return rc;
 	}
 	j->preparing = true;
-	memcpy(drive, j->drive, sizeof drive);
+	for (unsigned i = 0; i < j->n; i++)
+		drive[i] = drive_hold(j->drive[i]);
 	mutex_unlock(&j->lock);
 	*ret_failed = ready_all(j, lf, drive, next);
+	for (unsigned i = 0; i < j->n; i++)
+		drive_unhold(drive[i]);
 	mutex_lock(&j->lock);
 	j->ready = lf;
 	j->preparing = false;

@@ -32,8 +32,8 @@ struct meta_batch;
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------ */
 struct meta_params {
-	struct drive *drives[SUPER_MAX_SLOTS]; /* by place on the command line; NULL: could not be opened. Borrowed: the
-	                                        * caller closes them after the set */
+	struct drive *drives[SUPER_MAX_SLOTS]; /* by place on the command line; NULL: could not be opened. The caller's, who
+	                                        * closes them after the set; those of slots it borrows (see Drives) */
 	unsigned n, m;                         /* drives and parity; K = n - m */
 	uint16_t pool, set;
 	unsigned log2_journal_file;            /* 26 */
@@ -190,6 +190,15 @@ bool meta_wait(struct meta_set *s, uint64_t seq, struct meta_waiter *w) WARN_UNU
 int meta_wait_blocking(struct meta_set *s, uint64_t seq) WARN_UNUSED;
 int meta_sync(struct meta_set *s) WARN_UNUSED;         /* everything submitted before is durable on return */
 
+/* ---- Drives --------------------------------------------------------------------------------------------------------
+ * Whoever opened a drive owns it and closes it. The set has it, as that of a slot, until it is closed or gives it back by
+ * meta_slot_release: nobody else may close it meanwhile. */
+struct drive *meta_drive_of(struct meta_set *s, unsigned slot); /* held: drive_unhold it; NULL: absent */
+/* Gives back the drive of a slot that is out: nothing in the set uses it any more, no file or index of it is open, and all
+ * I/O that was issued to it has returned. *ret_old NULL: it had none. -EBUSY: not yet, call it again; -EINVAL: the slot
+ * takes part (`in` or `joining`) in a set that writes. */
+int meta_slot_release(struct meta_set *s, unsigned slot, struct drive **ret_old) WARN_UNUSED;
+
 /* ---- State, for admin and tests ------------------------------------------------------------------------------------ */
 struct meta_stats {
 	unsigned n, k, m, w;
@@ -205,7 +214,6 @@ struct meta_stats {
 };
 void meta_stats(struct meta_set *s, struct meta_stats *ret);
 bool meta_writable(const struct meta_set *s);
-struct drive *meta_drive_of(struct meta_set *s, unsigned slot);        /* NULL: absent */
 int meta_checkpoint(struct meta_set *s) WARN_UNUSED;   /* now, blocking */
 void meta_tick(struct meta_set *s);                    /* tests without background threads */
 /* Recounts directory, usage and blob counters from the rows; the number of differences, each written to ret (may be

@@ -241,13 +241,14 @@ void reclaim_orphans(struct meta_set *s)
 {
 	for (unsigned i = 0; i < s->n; i++) {
 		struct orphans o = {.s = s};
+		CLEANUP_DRIVE struct drive *d = meta_drive_of(s, i);
 		mutex_lock(&s->writer);
 		bool in = s->in_mask & 1u << i;
 		writer_unlock(s);
-		if (in && meta_writable(s) && drive_list(s->slot[i].d, "seg", note_orphan, &o) == 0)
+		if (d && in && meta_writable(s) && drive_list(d, "seg", note_orphan, &o) == 0)
 			for (unsigned j = 0; j < o.names.n; j++) {
 				log_debug("meta", "unlinks %s of slot %u: no row names it", (char *)o.names.p + NAME_BYTES * j, i);
-				(void)!drive_unlink(s->slot[i].d, (char *)o.names.p + NAME_BYTES * j);
+				(void)!drive_unlink(d, (char *)o.names.p + NAME_BYTES * j);
 			}
 		vec_free(&o.names);
 	}

@@ -554,7 +554,7 @@ static uint32_t write_epoch(struct recovery *r, uint32_t slots)
 	return failed;
 }
 
-uint32_t supers_write(struct meta_set *s, uint32_t mask)
+void supers_fill(struct meta_set *s, uint32_t mask)
 {
 	for (unsigned i = 0; i < s->n; i++) {
 		struct super *p = &s->slot[i].super;
@@ -571,7 +571,17 @@ uint32_t supers_write(struct meta_set *s, uint32_t mask)
 		if (s->slot[i].index)
 			p->index_position = index_position(s->slot[i].index);
 	}
+}
+
+uint32_t supers_put(struct meta_set *s, uint32_t mask)
+{
 	return slots_parallel(mask, write_super, s, NULL);
+}
+
+uint32_t supers_write(struct meta_set *s, uint32_t mask)
+{
+	supers_fill(s, mask);
+	return supers_put(s, mask);
 }
 
 static uint32_t begin_epoch(struct recovery *r, uint32_t slots)

@@ -277,6 +277,7 @@ static struct meta_set *set_alloc(const struct meta_params *p)
 	mutex_init(&s->answer_lock, LOCK_QUEUE);
 	mutex_init(&s->bg_lock, LOCK_QUEUE);
 	mutex_init(&s->checkpoint_lock, LOCK_CHECKPOINT);
+	mutex_init(&s->drives_lock, LOCK_DRIVE);
 	cond_init(&s->bg_cond);
 	cond_init(&s->ckpt_cond);
 	struct list *lists[] = {&s->idle_wrecs, &s->unapplied, &s->barriers, &s->wait_durable, &s->q_control, &s->q_ordered,
@@ -381,7 +382,8 @@ static void set_free(struct meta_set *s)
 	fd_closep(&s->kick_fd);
 	cond_destroy(&s->bg_cond);
 	cond_destroy(&s->ckpt_cond);
-	struct mutex *locks[] = {&s->writer, &s->queue_lock, &s->answer_lock, &s->bg_lock, &s->checkpoint_lock};
+	struct mutex *locks[] = {&s->writer, &s->queue_lock, &s->answer_lock, &s->bg_lock, &s->checkpoint_lock,
+				 &s->drives_lock};
 	for (unsigned i = 0; i < ARRAY_SIZE(locks); i++)
 		mutex_destroy(locks[i]);
 	free(s);
@@ -492,11 +494,6 @@ uint64_t meta_applied_seq(const struct meta_set *s)
 bool meta_writable(const struct meta_set *s)
 {
 	return __atomic_load_n(&s->writable, __ATOMIC_SEQ_CST);
-}
-
-struct drive *meta_drive_of(struct meta_set *s, unsigned slot)
-{
-	return slot < s->n ? s->slot[slot].d : NULL;
 }
 
 void meta_stats(struct meta_set *s, struct meta_stats *ret)

@@ -10,10 +10,11 @@
  *   writer.c      the leader's state machine; record_io.c: records and flush rounds on drives
  *   answer.c      done calls, waiters of the watermark, blocking callers
  *   isr.c         drives that leave; the set below W
+ *   slot.c        the drive object of a slot: who has it, giving it back
  *   checkpoint.c, destage.c, payload.c
  *
  * Who guards what: (W) the writer lock, held by the leader; (Q) queue_lock; (A) answer_lock; (C) checkpoint_lock;
- * (atomic); nothing: constant after open.
+ * (D) drives_lock; (atomic); nothing: constant after open.
  */
 #ifndef QUOIN_META_SET_INTERNAL_H
 #define QUOIN_META_SET_INTERNAL_H
@@ -180,7 +181,7 @@ struct round {                    /* one fdatasync of everything unflushed, on a
 
 struct set_slot {
 	struct meta_set *set;
-	struct drive *d;          /* NULL: absent or refused */
+	struct drive *d;          /* NULL: absent or refused; changed under (C), (W) and (D), read under one of them */
 	struct identity id;
 	struct super super;       /* (C) as on the drive */
 	bool has_super;
@@ -268,6 +269,7 @@ struct meta_set {
 	pthread_t journal_thread, checkpoint_thread;
 	bool has_threads, has_checkpoint_thread, has_journal, has_publish;
 	unsigned missing_ranges;  /* (W) open `missing` rows */
+	struct mutex drives_lock; /* LOCK_DRIVE (D) */
 	bool checkpointing;       /* atomic: room in the journal is to be had soon */
 	uint64_t rebuild_ns;      /* (W) mono; when a lacking index copy is worth a checkpoint */
 	bool stopping;            /* atomic */
@@ -315,6 +317,8 @@ uint32_t slots_in(const struct isr_body *isr);
 bool isr_remove_failed(struct meta_set *s);
 void isr_strike_index(struct meta_set *s, uint32_t slots);
 void isr_index_good(struct meta_set *s, unsigned slot);
+/* The newest ISR record built is flushed on all its members. */
+void isr_is_durable(struct meta_set *s);
 void isr_below_w(struct meta_set *s, const char *why);
 void isr_abandon(struct meta_set *s);    /* everything that waits is answered with -QE_UNKNOWN_OUTCOME */
 void isr_slot_error(void *arg, unsigned slot, int rc);
@@ -331,8 +335,10 @@ int drives_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
 /* recovery.c */
 int supers_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED; /* reads them, takes over what they tell */
 int recovery_run(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
-/* Writes the superblock of each slot of the mask from the set's state; the slots that failed. */
-uint32_t supers_write(struct meta_set *s, uint32_t mask);
+/* The superblock of each slot of the mask (C): fill takes the set's state (W), put writes; returns the slots that failed. */
+void supers_fill(struct meta_set *s, uint32_t mask);
+uint32_t supers_put(struct meta_set *s, uint32_t mask);
+uint32_t supers_write(struct meta_set *s, uint32_t mask); /* both (W) */
 void history_add(struct meta_set *s, const struct super_epoch *e);
 
 /* index_rebuild.c */
@@ -357,6 +363,9 @@ void ids_begin(struct meta_set *s, uint64_t epoch);
 bool ids_low(const struct meta_set *s);
 uint64_t set_new_id(void *arg);
 int epoch_in_place(struct meta_set *s) WARN_UNUSED; /* (C) */
+
+/* slot.c (C, W) */
+void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d);
 
 /* set.c */
 void set_sealed(void *arg, const struct segment_info *info);

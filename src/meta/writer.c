@@ -103,7 +103,8 @@ static void advance(struct meta_set *s, uint64_t seq)
 {
 	if (s->isr_pending && seq < s->isr_pending)
 		return; /* Q2 */
-	s->isr_pending = 0;
+	if (s->isr_pending)
+		isr_is_durable(s);
 	if (seq <= meta_durable_seq(s))
 		return;
 	__atomic_store_n(&s->durable_seq, seq, __ATOMIC_SEQ_CST);

@@ -155,7 +155,7 @@ int fs_statfs(struct fs *f, struct op_ctx *ctx, struct fs_node *n, struct statvf
 
 	meta_stats(f->set, &st);
 	for (unsigned i = 0; i < st.n; i++) {
-		struct drive *d = meta_drive_of(f->set, i);
+		CLEANUP_DRIVE struct drive *d = meta_drive_of(f->set, i);
 		struct drive_space sp;
 
 		if (!d || drive_space(d, &sp) < 0)

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The drive object of a slot. It is borrowed from whoever opened it; a slot that is out gives it back, so that the drive may
+ * be opened anew. Two rules make that safe. The pointer is found only in slot[].d, in the journal and in the erasure set,
+ * each under its lock, and whoever takes it from there for longer holds it (drive_hold); each open file, and so each I/O in
+ * flight, holds it as well. So the pointer is taken out of all three first, and given back when it has no users.
+ */
+#include "base/err.h"
+#include "meta/set_internal.h"
+
+struct drive *meta_drive_of(struct meta_set *s, unsigned slot)
+{
+	MUTEX_GUARD(&s->drives_lock);
+
+	return slot < s->n ? drive_hold(s->slot[slot].d) : NULL;
+}
+
+void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d)
+{
+	mutex_assert_held(&s->writer);
+	MUTEX_GUARD(&s->drives_lock);
+
+	s->slot[slot].d = d;
+}
+
+/* (C) The copy of a slot that is out: struck already. False: a view still reads it. */
+static bool drop_index(struct meta_set *s, unsigned slot)
+{
+	struct index *ix = s->slot[slot].index;
+
+	if (!ix)
+		return true;
+	if (s->has_publish && !publish_remove_index(&s->pub, ix))
+		return false;
+	s->slot[slot].index = index_close(ix);
+	__atomic_fetch_and(&s->index_bad, ~(1u << slot), __ATOMIC_SEQ_CST);
+	return true;
+}
+
+/* (C) */
+static int release(struct meta_set *s, unsigned slot, struct drive **ret_old)
+{
+	struct set_slot *at = &s->slot[slot];
+
+	mutex_lock(&s->writer);
+	bool used = meta_writable(s) && (s->in_mask & 1u << slot);
+	if (!used)
+		journal_drop_slot(&s->journal, slot);
+	writer_unlock(s);
+	if (used)
+		return -EINVAL;
+	if (!drop_index(s, slot))
+		return -EBUSY;
+	erasure_slot_detach(s->erasure, slot);
+	mutex_lock(&s->writer);
+	struct drive *d = at->d;
+	slot_set_drive(s, slot, NULL);
+	/* Who came before holds it; from here on nobody comes. */
+	bool busy = d && drive_users(d);
+	if (busy)
+		slot_set_drive(s, slot, d);
+	writer_unlock(s);
+	if (busy)
+		return -EBUSY;
+	at->has_super = false;
+	*ret_old = d;
+	return 0;
+}
+
+int meta_slot_release(struct meta_set *s, unsigned slot, struct drive **ret_old)
+{
+	if (slot >= s->n)
+		return -EINVAL;
+	/* A checkpoint may be using its index copy. */
+	if (!mutex_trylock(&s->checkpoint_lock))
+		return -EBUSY;
+	int rc = release(s, slot, ret_old);
+	mutex_unlock(&s->checkpoint_lock);
+	answers_run(s);
+	return rc;
+}
