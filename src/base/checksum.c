@@ -139,43 +139,73 @@ uint64_t checksum_crc64nvme(uint64_t crc, const void *p, size_t len)
 	return ~crc64_kernel(~crc, p, len);
 }
 
+/* ---- Combining ---------------------------------------------------------------------------------------------------- */
+struct crc_poly {
+	uint64_t poly;
+	unsigned width;
+	uint64_t power[64]; /* x^(8 * 2^i): a length is a product of some of them */
+};
+static struct crc_poly crc32c_poly = {.poly = POLY_CRC32C, .width = 32};
+static struct crc_poly crc32_poly = {.poly = POLY_CRC32, .width = 32};
+static struct crc_poly crc64nvme_poly = {.poly = POLY_CRC64NVME, .width = 64};
+static pthread_once_t powers_once = PTHREAD_ONCE_INIT;
+
 /* a * b mod the polynomial, all reflected in the low `width` bits. */
-static uint64_t gf2_mul(uint64_t a, uint64_t b, uint64_t poly, unsigned width)
+static uint64_t gf2_mul(uint64_t a, uint64_t b, const struct crc_poly *p)
 {
 	uint64_t sum = 0;
 
-	for (uint64_t bit = 1ULL << (width - 1); bit; bit >>= 1) {
-		if (a & bit)
-			sum ^= b;
-		b = b >> 1 ^ (b & 1 ? poly : 0);
+	for (unsigned bit = p->width; bit-- > 0;) {
+		sum ^= b & -(a >> bit & 1);
+		b = b >> 1 ^ (p->poly & -(b & 1));
 	}
 	return sum;
 }
 
-/* crc(A|B) = crc(A) * x^(8 * len(B)) + crc(B): the inversions at both ends cancel out. */
-static uint64_t combine(uint64_t a, uint64_t b, uint64_t len_b, uint64_t poly, unsigned width)
+static void powers_setup(void)
 {
-	uint64_t power = 1ULL << (width - 1 - 8); /* x^8 */
+	struct crc_poly *all[] = {&crc32c_poly, &crc32_poly, &crc64nvme_poly};
 
-	for (; len_b; len_b >>= 1) {
-		if (len_b & 1)
-			a = gf2_mul(a, power, poly, width);
-		power = gf2_mul(power, power, poly, width);
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
+		struct crc_poly *p = all[i];
+
+		p->power[0] = 1ULL << (p->width - 1 - 8); /* x^8 */
+		for (unsigned k = 1; k < ARRAY_SIZE(p->power); k++)
+			p->power[k] = gf2_mul(p->power[k - 1], p->power[k - 1], p);
 	}
-	return a ^ b;
 }
 
+/* The register behind len zero bytes. */
+static uint64_t shift(uint64_t a, uint64_t len, const struct crc_poly *p)
+{
+	pthread_once(&powers_once, powers_setup);
+	for (; len && a; len &= len - 1)
+		a = gf2_mul(a, p->power[__builtin_ctzll(len)], p);
+	return a;
+}
+
+/* crc(A|B) = crc(A) * x^(8 * len(B)) + crc(B): the inversions at both ends cancel out. */
 uint32_t checksum_crc32c_combine(uint32_t a, uint32_t b, uint64_t len_b)
 {
-	return (uint32_t)combine(a, b, len_b, POLY_CRC32C, 32);
+	return (uint32_t)shift(a, len_b, &crc32c_poly) ^ b;
 }
 
 uint32_t checksum_crc32_combine(uint32_t a, uint32_t b, uint64_t len_b)
 {
-	return (uint32_t)combine(a, b, len_b, POLY_CRC32, 32);
+	return (uint32_t)shift(a, len_b, &crc32_poly) ^ b;
 }
 
 uint64_t checksum_crc64nvme_combine(uint64_t a, uint64_t b, uint64_t len_b)
 {
-	return combine(a, b, len_b, POLY_CRC64NVME, 64);
+	return shift(a, len_b, &crc64nvme_poly) ^ b;
+}
+
+uint32_t checksum_crc32c_zeros(uint64_t len)
+{
+	return ~(uint32_t)shift(UINT32_MAX, len, &crc32c_poly);
+}
+
+uint64_t checksum_crc64nvme_zeros(uint64_t len)
+{
+	return ~shift(UINT64_MAX, len, &crc64nvme_poly);
 }

@@ -483,31 +483,6 @@ int content_crc_fill(struct object_store *s, struct row_extent *e, unsigned n)
 }
 
 /* ---- CRCs ------------------------------------------------------------------------------------------------------------ */
-/* By doubling: the CRC of 2^i zeros from that of 2^(i-1). */
-uint32_t content_crc32c_zeros(uint64_t len)
-{
-	uint32_t crc = 0, power = checksum_crc32c(0, "", 1);
-
-	for (uint64_t bit = 1; bit != 0 && bit <= len; bit <<= 1) {
-		if (len & bit)
-			crc = checksum_crc32c_combine(crc, power, bit);
-		power = checksum_crc32c_combine(power, power, bit);
-	}
-	return crc;
-}
-
-uint64_t content_crc64_zeros(uint64_t len)
-{
-	uint64_t crc = 0, power = checksum_crc64nvme(0, "", 1);
-
-	for (uint64_t bit = 1; bit != 0 && bit <= len; bit <<= 1) {
-		if (len & bit)
-			crc = checksum_crc64nvme_combine(crc, power, bit);
-		power = checksum_crc64nvme_combine(power, power, bit);
-	}
-	return crc;
-}
-
 struct crcs {
 	uint32_t c32;
 	uint64_t c64;
@@ -522,7 +497,7 @@ static void crcs_add(struct crcs *c, uint32_t c32, uint64_t c64, uint64_t len)
 static void crcs_add_zeros(struct crcs *c, uint64_t len)
 {
 	if (len > 0)
-		crcs_add(c, content_crc32c_zeros(len), content_crc64_zeros(len), len);
+		crcs_add(c, checksum_crc32c_zeros(len), checksum_crc64nvme_zeros(len), len);
 }
 
 void content_crcs(const struct row_extent *e, unsigned n, uint64_t size, uint32_t *ret_crc32c, uint64_t *ret_crc64nvme)

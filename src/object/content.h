@@ -66,9 +66,6 @@ unsigned content_cut(const struct content *l, uint64_t off, uint64_t len, uint64
 int content_crc_fill(struct object_store *s, struct row_extent *e, unsigned n) WARN_UNUSED;
 /* CRCs of a whole file of `size` bytes from those of its extents (gaps are zeros). */
 void content_crcs(const struct row_extent *e, unsigned n, uint64_t size, uint32_t *ret_crc32c, uint64_t *ret_crc64nvme);
-/* CRCs of len zero bytes. */
-uint32_t content_crc32c_zeros(uint64_t len);
-uint64_t content_crc64_zeros(uint64_t len);
 
 /* What an open object reads: for copies of a range, and for those who ask where it lies. */
 struct object_handle;

@@ -388,8 +388,8 @@ static int apply_runs(struct edit_list *l, struct row_object *o, const struct ma
 		return rc;
 	expect_head(l);
 	if (grown) {
-		o->crc32c = checksum_crc32c_combine(o->crc32c, content_crc32c_zeros(grown), grown);
-		o->crc64nvme = checksum_crc64nvme_combine(o->crc64nvme, content_crc64_zeros(grown), grown);
+		o->crc32c = checksum_crc32c_combine(o->crc32c, checksum_crc32c_zeros(grown), grown);
+		o->crc64nvme = checksum_crc64nvme_combine(o->crc64nvme, checksum_crc64nvme_zeros(grown), grown);
 	}
 	store_runs(l, o, size);
 	return 0;

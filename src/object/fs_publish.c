@@ -194,8 +194,8 @@ static int store_extents(struct publication *p, struct meta_view *v, struct meta
 	/* What lay in the row was taken into memory when the file became dirty. */
 	if (o->extents && o->extent[0].kind == EXTENT_INROW) {
 		o->extents = 0;
-		o->crc32c = content_crc32c_zeros(o->size);
-		o->crc64nvme = content_crc64_zeros(o->size);
+		o->crc32c = checksum_crc32c_zeros(o->size);
+		o->crc64nvme = checksum_crc64nvme_zeros(o->size);
 	}
 	o->inrow = (struct str){NULL, 0};
 	e = edits_of(p, a, &n);

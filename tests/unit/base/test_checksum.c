@@ -122,6 +122,18 @@ static void huge_lengths_combine(void **state)
 	}
 }
 
+static void zeros_have_the_crc_of_a_buffer_of_zeros(void **state)
+{
+	static const unsigned char zeros[SIZE];
+
+	for (size_t len = 0; len < SIZE; len = len * 3 + 1) {
+		assert_int_equal(checksum_crc32c_zeros(len), checksum_crc32c(0, zeros, len));
+		assert_int_equal(checksum_crc64nvme_zeros(len), checksum_crc64nvme(0, zeros, len));
+	}
+	assert_int_equal(checksum_crc64nvme_zeros((1ULL << 40) + SIZE),
+			 checksum_crc64nvme_combine(checksum_crc64nvme_zeros(1ULL << 40), checksum_crc64nvme_zeros(SIZE), SIZE));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -130,6 +142,7 @@ int main(void)
 		cmocka_unit_test(every_short_length_matches_the_reference),
 		cmocka_unit_test(random_pieces_match_and_combine),
 		cmocka_unit_test(huge_lengths_combine),
+		cmocka_unit_test(zeros_have_the_crc_of_a_buffer_of_zeros),
 	};
 	unsigned seed = (unsigned)random_u64();
 
