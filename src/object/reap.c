@@ -3,11 +3,16 @@
  * What is removed in the background: orphans that nobody holds, parts of uploads that are gone. Jobs run one after the
  * other on the store's background thread and may block on commits; a failure leaves the rest for the next start.
  */
+#include <string.h>
+
+#include "base/clock.h"
 #include "base/log.h"
 #include "object/store_internal.h"
 #include "object/upload.h"
 
 #define PARTS_BATCH 128
+#define ORPHANS_BATCH 64
+#define ORPHANS_GATHER_NS (5 * NS_PER_MS)
 
 struct reap_job {
 	struct work work;
@@ -45,27 +50,61 @@ static void job_commits(struct reap_job *j, const char *what, commit_attempt_fn 
 		log_debug("object", "%s left behind id=%016llx: %s", what, (unsigned long long)j->id, err_text(rc));
 }
 
-/* ---- Orphans ----------------------------------------------------------------------------------------------------------- */
-static int orphan_attempt(struct object_commit *c, struct meta_view *v, struct meta_batch *b)
+static int ids_add(struct store_ids *l, uint64_t id)
 {
-	struct reap_job *j = CONTAINER_OF(c, struct reap_job, commit);
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 64;
+		uint64_t *more = realloc(l->id, cap * sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		l->id = more;
+		l->cap = cap;
+	}
+	l->id[l->n++] = id;
+	return 0;
+}
+
+/* ---- Orphans ----------------------------------------------------------------------------------------------------------- */
+/* Those that come soon after each other go with one batch: rm -r lets go of thousands, one by one. */
+struct orphans_job {
+	struct work work;
+	struct object_store *store;
+	struct object_commit commit;
+	uint64_t id[ORPHANS_BATCH];
+	unsigned n, at, next; /* next: where the batch that is being built ends */
+	unsigned most;        /* of one batch */
+	bool more;            /* of id[next], too: it is too large for one batch */
+};
+
+/* Drops what one batch takes of the file; nothing when it is gone, or held again: whoever lets go comes back. */
+static int orphan_drop(struct orphans_job *j, struct meta_view *v, struct meta_batch *b, uint64_t id, unsigned *weight)
+{
+	struct object_commit *c = &j->commit;
 	struct meta_row orphan, row;
 	struct row_file f;
 	struct meta_key k;
+	unsigned own = 0;
 	int rc;
 
-	key_u64(&k, j->id);
+	key_u64(&k, id);
 	rc = meta_get_k(v, TABLE_ORPHAN, &k, &orphan);
 	if (rc <= 0)
-		return rc < 0 ? rc : COMMIT_NOTHING;
-	if (store_drop_begin(c, j->id))
-		return COMMIT_NOTHING; /* held again: whoever lets go comes back */
+		return rc;
 	rc = meta_get_k(v, TABLE_FILE, &k, &row);
-	if (rc <= 0)
-		return rc < 0 ? rc : -QE_CORRUPT;
-	rc = row_file_decode(row.body, &f);
+	if (rc > 0)
+		rc = row_file_decode(row.body, &f);
+	else if (rc == 0)
+		rc = -QE_CORRUPT;
+	if (rc == 0)
+		rc = content_weight(v, &f.obj, &own);
 	if (rc < 0)
 		return rc;
+	if (*weight && *weight + own > CONTENT_DROP_MAX)
+		return -E2BIG;
+	if (store_drop_begin(c, id))
+		return 0;
+	*weight += own;
 	meta_batch_expect(b, TABLE_ORPHAN, &k, &orphan, true);
 	meta_batch_expect(b, TABLE_FILE, &k, &row, true);
 	rc = content_drop_some(v, &c->arena, b, &f.obj, &j->more);
@@ -73,21 +112,90 @@ static int orphan_attempt(struct object_commit *c, struct meta_view *v, struct m
 		return rc;
 	meta_batch_del(b, TABLE_FILE, &k);
 	meta_batch_del(b, TABLE_ORPHAN, &k);
-	return 0;
+	return 1;
 }
 
-static void orphan_run(struct work *w)
+static int orphans_attempt(struct object_commit *c, struct meta_view *v, struct meta_batch *b)
 {
-	struct reap_job *j = CONTAINER_OF(w, struct reap_job, work);
+	struct orphans_job *j = CONTAINER_OF(c, struct orphans_job, commit);
+	unsigned weight = 0, dropped = 0;
 
-	job_commits(j, "orphan", orphan_attempt);
+	j->more = false;
+	for (j->next = j->at; j->next < MIN(j->n, j->at + j->most) && !j->more; j->next++) {
+		int rc = orphan_drop(j, v, b, j->id[j->next], &weight);
+		if (rc == -E2BIG && j->next > j->at)
+			break;
+		if (rc < 0)
+			return rc;
+		dropped += rc > 0 || j->more;
+	}
+	if (j->more)
+		j->next--; /* comes again */
+	return dropped ? 0 : COMMIT_NOTHING;
+}
+
+static bool orphans_take(struct orphans_job *j)
+{
+	struct object_store *s = j->store;
+	struct store_ids *l = &s->orphans;
+	MUTEX_GUARD(&s->hold_lock);
+
+	j->at = 0;
+	j->most = ORPHANS_BATCH;
+	j->n = (unsigned)MIN(l->n, (size_t)ORPHANS_BATCH);
+	l->n -= j->n;
+	if (j->n)
+		memcpy(j->id, l->id + l->n, j->n * sizeof *j->id);
+	s->reaping = j->n > 0;
+	return j->n > 0;
+}
+
+static void orphans_drop(struct orphans_job *j)
+{
+	while (j->at < j->n && !store_closing(j->store)) {
+		commit_init(&j->commit, j->store, META_ORDERED, OP_SCANNER, orphans_attempt);
+		int rc = commit_run(&j->commit);
+		commit_fini(&j->commit);
+		if (rc >= 0) {
+			j->at = j->next;
+		} else if (j->most > 1) {
+			j->most = 1; /* one that cannot go keeps none of the others */
+		} else {
+			log_debug("object", "orphan left behind id=%016llx: %s", (unsigned long long)j->id[j->at], err_text(rc));
+			j->at++;
+		}
+	}
+}
+
+static void orphans_run(struct work *w)
+{
+	struct orphans_job *j = CONTAINER_OF(w, struct orphans_job, work);
+
+	for (;;) {
+		clock_sleep_ns(ORPHANS_GATHER_NS);
+		if (!orphans_take(j))
+			break;
+		orphans_drop(j);
+	}
 	free(j);
 }
 
+/* Without memory it is found again at the next start. */
 void store_orphan_reap(struct object_store *s, uint64_t file)
 {
-	if (!store_closing(s))
-		job_start(s, orphan_run, file);
+	struct orphans_job *j = NULL;
+
+	if (store_closing(s))
+		return;
+	mutex_lock(&s->hold_lock);
+	if (ids_add(&s->orphans, file) == 0 && !s->reaping && (j = calloc(1, sizeof *j)) != NULL) {
+		j->store = s;
+		j->work.run = orphans_run;
+		s->reaping = true;
+	}
+	mutex_unlock(&s->hold_lock);
+	if (j)
+		workq_push(s->background, &j->work);
 }
 
 /* ---- Parts ------------------------------------------------------------------------------------------------------------- */
@@ -152,26 +260,6 @@ void store_parts_reap(struct object_store *s, uint64_t upload)
 }
 
 /* ---- At start ------------------------------------------------------------------------------------------------------------ */
-struct ids {
-	uint64_t *id;
-	size_t n, cap;
-};
-
-static int ids_add(struct ids *l, uint64_t id)
-{
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 64;
-		uint64_t *more = realloc(l->id, cap * sizeof *more);
-
-		if (!more)
-			return -ENOMEM;
-		l->id = more;
-		l->cap = cap;
-	}
-	l->id[l->n++] = id;
-	return 0;
-}
-
 static int ids_cmp(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -180,7 +268,7 @@ static int ids_cmp(const void *a, const void *b)
 }
 
 /* The u64 at `at` of the keys of a table; skip: only the first row of each. */
-static int ids_of(struct meta_view *v, enum meta_table t, size_t at, bool skip, struct ids *ret)
+static int ids_of(struct meta_view *v, enum meta_table t, size_t at, bool skip, struct store_ids *ret)
 {
 	struct meta_iter *it;
 	struct meta_row row;
@@ -206,7 +294,7 @@ static int ids_of(struct meta_view *v, enum meta_table t, size_t at, bool skip, 
 static int sweep(struct object_store *s)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct ids orphans = {0}, uploads = {0}, parts = {0};
+	struct store_ids orphans = {0}, uploads = {0}, parts = {0};
 	int rc = meta_view_open(s->set, &v);
 
 	if (rc == 0)

@@ -65,6 +65,7 @@ struct object_store *object_store_close(struct object_store *s)
 	s->bodies = body_pool_free(s->bodies);
 	s->notifier = notifier_free(s->notifier);
 	store_holds_done(s);
+	free(s->orphans.id);
 	nslock_done(&s->names);
 	free(s);
 	return NULL;

@@ -33,6 +33,11 @@
 struct notifier;
 struct body_pool;
 
+struct store_ids {
+	uint64_t *id;
+	size_t n, cap;
+};
+
 struct object_store {
 	struct object_params p;
 	struct meta_set *set;
@@ -43,7 +48,9 @@ struct object_store {
 	struct nslock names;
 	struct mutex hold_lock; /* LOCK_NOTIFY */
 	struct cond hold_cond;  /* a drop ended */
-	struct hash holds;      /* of struct store_held */
+	struct hash holds;      /* (hold_lock) of struct store_held */
+	struct store_ids orphans; /* (hold_lock) to be removed, nobody holds them */
+	bool reaping;             /* (hold_lock) a job sees to them */
 	struct notifier *notifier;
 	struct body_pool *bodies; /* stripe buffers of large puts */
 	_Atomic bool closing;     /* background work that has not begun is left for the next start */

@@ -262,6 +262,51 @@ static void a_held_file_becomes_an_orphan(void **state)
 	wait_gone(f, TABLE_BLOB);
 }
 
+/* Two of them share a blob. One that is held again stays. */
+static void orphans_of_one_moment_go_together(void **state)
+{
+	enum { N = 150 };
+	struct fix *f = *state;
+	struct meta_stats before, after;
+	uint64_t id[N];
+
+	for (unsigned i = 0; i < N; i++) {
+		char key[16];
+		struct object_copy_args a = {.src_bucket = STR_LIT("bucket"), .src_key = STR_LIT("o0"), .bucket = STR_LIT("bucket")};
+		struct object_info info;
+
+		snprintf(key, sizeof key, "o%u", i);
+		a.key = str_of(key);
+		if (i == 1)
+			assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
+		else
+			assert_int_equal(fix_put(f, a.key, 3000, i), 0);
+		id[i] = file_id(f, key);
+		store_hold(f->store, id[i]);
+	}
+	for (unsigned i = 0; i < N; i++) {
+		char key[16];
+
+		snprintf(key, sizeof key, "o%u", i);
+		assert_int_equal(fix_delete(f, str_of(key)), 0);
+	}
+	assert_int_equal(rows_of(f, TABLE_ORPHAN), N);
+	store_hold(f->store, id[7]);
+	meta_stats(f->set, &before);
+	for (unsigned i = 0; i < N; i++)
+		store_unhold(f->store, id[i]);
+	for (unsigned i = 0; i < 1000 && rows_of(f, TABLE_ORPHAN) > 1; i++)
+		clock_sleep_ns(5 * NS_PER_MS);
+	assert_int_equal(rows_of(f, TABLE_ORPHAN), 1);
+	assert_int_equal(rows_of(f, TABLE_BLOB), 1);
+	fix_check(f);
+	meta_stats(f->set, &after);
+	assert_true(after.batches - before.batches < N / 2);
+	store_unhold(f->store, id[7]);
+	wait_gone(f, TABLE_ORPHAN);
+	wait_gone(f, TABLE_BLOB);
+}
+
 static void metadata_in_place_keeps_what_is_held(void **state)
 {
 	struct fix *f = *state;
@@ -407,6 +452,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(puts_on_one_key_end_one_after_the_other), T(one_of_many_creates),
 		T(puts_on_many_keys_go_together),           T(an_implicit_directory_comes_and_goes),
+		T(orphans_of_one_moment_go_together),
 		T(a_held_file_becomes_an_orphan),           T(metadata_in_place_keeps_what_is_held),
 		T(an_answer_waits_for_its_notification),    cmocka_unit_test(name_locks_are_fair),
 	};
