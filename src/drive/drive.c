@@ -156,8 +156,35 @@ static bool misaligned(const void *p, size_t len, uint64_t off, unsigned flags)
 	return (flags & DRIVE_DIRECT) && (((uintptr_t)p | len | off) & (DRIVE_BLOCK - 1));
 }
 
+/* Counts from before the look at `out` on: whoever has set it and then finds no change under way will see none. */
+void drive_change_begin(struct drive *d)
+{
+	__atomic_fetch_add(&d->changes, 1, __ATOMIC_SEQ_CST);
+}
+
+void drive_change_end(struct drive *d)
+{
+	__atomic_fetch_sub(&d->changes, 1, __ATOMIC_RELEASE);
+}
+
+static void change_endp(struct drive **d)
+{
+	drive_change_end(*d);
+}
+
+#define DRIVE_CHANGES(of)                                                                                              \
+	CLEANUP(change_endp) struct drive *changing = (of);                                                                \
+	drive_change_begin(changing)
+
+unsigned drive_changes(const struct drive *d)
+{
+	return __atomic_load_n(&d->changes, __ATOMIC_SEQ_CST);
+}
+
 int drive_open(struct drive *d, const char *name, unsigned flags, uint64_t size, struct drive_file **ret)
 {
+	DRIVE_CHANGES(d);
+
 	if (drive_is_out(d))
 		return -EIO;
 	return checked(d, flags & DRIVE_CREATE ? "create" : "open", name, d->ops->open(d, name, flags, size, ret));
@@ -177,6 +204,8 @@ int drive_pread(struct drive_file *f, void *p, size_t len, uint64_t off, unsigne
 
 int drive_pwrite(struct drive_file *f, const void *p, size_t len, uint64_t off, unsigned flags)
 {
+	DRIVE_CHANGES(f->drive);
+
 	if (drive_is_out(f->drive))
 		return -EIO;
 	if (misaligned(p, len, off, flags))
@@ -189,6 +218,8 @@ int drive_pwrite(struct drive_file *f, const void *p, size_t len, uint64_t off, 
 
 int drive_sync(struct drive_file *f)
 {
+	DRIVE_CHANGES(f->drive);
+
 	if (drive_is_out(f->drive))
 		return -EIO;
 	uint64_t since_ns = clock_mono_ns();
@@ -206,6 +237,8 @@ int drive_drop_clean(struct drive_file *f)
 
 int drive_punch(struct drive_file *f, uint64_t off, uint64_t len)
 {
+	DRIVE_CHANGES(f->drive);
+
 	if (drive_is_out(f->drive))
 		return -EIO;
 	return checked(f->drive, "punch", f->name, f->drive->ops->punch(f, off, len));
@@ -213,6 +246,8 @@ int drive_punch(struct drive_file *f, uint64_t off, uint64_t len)
 
 int drive_mkdir(struct drive *d, const char *name)
 {
+	DRIVE_CHANGES(d);
+
 	if (drive_is_out(d))
 		return -EIO;
 	return checked(d, "mkdir", name, d->ops->mkdir(d, name));
@@ -220,6 +255,8 @@ int drive_mkdir(struct drive *d, const char *name)
 
 int drive_rename(struct drive *d, const char *from, const char *to)
 {
+	DRIVE_CHANGES(d);
+
 	if (drive_is_out(d))
 		return -EIO;
 	return checked(d, "rename", from, d->ops->rename(d, from, to));
@@ -227,6 +264,8 @@ int drive_rename(struct drive *d, const char *from, const char *to)
 
 int drive_unlink(struct drive *d, const char *name)
 {
+	DRIVE_CHANGES(d);
+
 	if (drive_is_out(d))
 		return -EIO;
 	return checked(d, "unlink", name, d->ops->unlink(d, name));
@@ -278,7 +317,7 @@ void drive_set_out(struct drive *d, bool out, const char *why)
 		snprintf(h->st.last_error, sizeof h->st.last_error, "%s", why);
 		mutex_unlock(&h->lock);
 	}
-	__atomic_store_n(&h->st.out, out, __ATOMIC_RELEASE);
+	__atomic_store_n(&h->st.out, out, __ATOMIC_SEQ_CST);
 }
 
 bool drive_is_out(const struct drive *d)

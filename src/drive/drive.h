@@ -73,6 +73,7 @@ struct drive {
 	uint8_t id[16];         /* drive id; set with slot */
 	int lock_fd;            /* the flock()ed identity, closed by drive_close; -1: not held */
 	bool direct;            /* atomic; O_DIRECT works here (probed at open, corrected at first use) */
+	unsigned changes;       /* atomic: see drive_changes */
 	bool root_disk;         /* st_dev equals that of / (or, in a container, of /data) */
 	unsigned users;         /* atomic: open files and drive_hold */
 	struct drive_health *health;
@@ -174,5 +175,8 @@ void drive_stats(struct drive *d, struct drive_stats *ret);
  * false again. What was in flight goes on. why: kept as last_error; NULL keeps the old one. */
 void drive_set_out(struct drive *d, bool out, const char *why);
 bool drive_is_out(const struct drive *d);
+/* Calls and queued I/O that change something, or flush, and have not returned: 0 means that nothing which was begun before
+ * can still reach the medium. */
+unsigned drive_changes(const struct drive *d);
 
 #endif

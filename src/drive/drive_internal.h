@@ -26,6 +26,9 @@ int drive_init(struct drive *d, const struct drive_ops *ops, const char *path) W
 void drive_done(struct drive *d);
 int drive_file_init(struct drive_file *f, struct drive *d, const char *name, uint64_t size) WARN_UNUSED;
 void drive_file_done(struct drive_file *f);
+/* Around whatever changes or flushes something (drive_changes). */
+void drive_change_begin(struct drive *d);
+void drive_change_end(struct drive *d);
 /* Counts one finished read, write or sync, and notes an error. */
 void drive_account(struct drive_file *f, enum drive_io_op op, int rc, size_t len, uint64_t since_ns);
 

@@ -92,6 +92,8 @@ void drive_queue_submit(struct drive_queue *q, struct drive_io *io)
 	io->moved = 0;
 	io->result = -EINPROGRESS;
 	__atomic_fetch_add(&q->inflight, 1, __ATOMIC_RELAXED);
+	if (io->op != DRIVE_IO_READ)
+		drive_change_begin(io->file->drive);
 	if (drive_is_out(io->file->drive))
 		drive_queue_ready(q, io, -EIO);
 	else if (io->op != DRIVE_IO_SYNC && (((uintptr_t)io->buf | io->len | io->off) & bad))
@@ -365,6 +367,8 @@ static unsigned run_done(struct drive_queue *q, struct list *finished)
 		struct drive_io *io = LIST_ENTRY(n, struct drive_io, node);
 		drive_account(io->file, io->op, io->result, io->len, io->submit_ns);
 		count++;
+		if (io->op != DRIVE_IO_READ)
+			drive_change_end(io->file->drive);
 		/* done may free or submit io: it is not ours any more. */
 		io->done(io);
 		__atomic_fetch_sub(&q->inflight, 1, __ATOMIC_RELEASE);
