@@ -302,7 +302,7 @@ int writer_open(struct erasure_set *s, enum segment_class cls, uint64_t max_len,
 	struct erasure_writer *w = calloc(1, sizeof *w);
 	if (!w)
 		return -ENOMEM;
-	w->set = s;
+	w->set = erasure_set_hold(s);
 	w->cls = cls;
 	w->cap = (unsigned)DIV_ROUND_UP(max_len, erasure_stripe_bytes(s, cls));
 	w->stripes = calloc(w->cap, sizeof *w->stripes);
@@ -323,6 +323,7 @@ struct erasure_writer *writer_free(struct erasure_writer *w)
 			free(w->stripes[i].crc);
 	free(w->stripes);
 	cell_waiter_done(&w->wait);
+	erasure_set_unhold(w->set);
 	free(w);
 	return NULL;
 }

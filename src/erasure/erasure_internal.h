@@ -94,6 +94,7 @@ struct erasure_set {
 	struct pool *ops;    /* of struct stripe_job and struct cell_batch */
 	struct drive_queue *queue;
 
+	unsigned users; /* atomic */
 	struct mutex lock;
 	struct hash segments;    /* (L) */
 	struct list lru;         /* (L) least recently used first */

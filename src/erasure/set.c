@@ -337,6 +337,28 @@ struct erasure_set *erasure_set_free(struct erasure_set *s)
 	return NULL;
 }
 
+struct erasure_set *erasure_set_hold(struct erasure_set *s)
+{
+	__atomic_fetch_add(&s->users, 1, __ATOMIC_RELAXED);
+	return s;
+}
+
+void erasure_set_unhold(struct erasure_set *s)
+{
+	if (s)
+		__atomic_fetch_sub(&s->users, 1, __ATOMIC_RELEASE);
+}
+
+bool erasure_set_quiet(struct erasure_set *s)
+{
+	bool quiet = __atomic_load_n(&s->users, __ATOMIC_ACQUIRE) == 0;
+	MUTEX_GUARD(&s->lock);
+
+	LIST_FOREACH (it, &s->lru)
+		quiet &= LIST_ENTRY(it, struct segment, lru)->pins == 0;
+	return quiet && !set_busy(s);
+}
+
 struct erasure_coder *erasure_set_coder(struct erasure_set *s)
 {
 	return s->coder;

@@ -51,7 +51,17 @@ struct erasure_params {
 struct erasure_set;
 
 struct erasure_set *erasure_set_new(const struct erasure_params *p);
-struct erasure_set *erasure_set_free(struct erasure_set *s); /* waits for I/O in flight */
+struct erasure_set *erasure_set_free(struct erasure_set *s); /* waits for I/O in flight; nobody may hold it */
+/* Who uses a set that its owner may replace by another holds it meanwhile; a writer holds it by itself. */
+struct erasure_set *erasure_set_hold(struct erasure_set *s);
+void erasure_set_unhold(struct erasure_set *s); /* accepts NULL */
+static inline void erasure_set_unholdp(struct erasure_set **s)
+{
+	erasure_set_unhold(*s);
+}
+#define CLEANUP_ERASURE CLEANUP(erasure_set_unholdp)
+/* Nobody holds it and no I/O of it is in flight: erasure_set_free would not wait. */
+bool erasure_set_quiet(struct erasure_set *s);
 struct erasure_coder *erasure_set_coder(struct erasure_set *s);
 /* Bytes of a full stripe's data (k * cell) of the class. */
 uint32_t erasure_stripe_bytes(const struct erasure_set *s, enum segment_class cls);

@@ -292,20 +292,43 @@ static void waiter_done(struct meta_waiter *w, int rc)
 	thread_done(CONTAINER_OF(w, struct waiting_thread, w), rc);
 }
 
-/* Registers; false: there is nothing to wait for. */
+/* (A) */
+static bool stale_locked(struct meta_set *s, uint64_t seq)
+{
+	bool is = seq == SEQ_DOUBT;
+
+	for (unsigned i = 0; !is && i < s->stale.n; i++) {
+		const struct stale_range *r = VEC_AT(&s->stale, struct stale_range, i);
+		is = seq > r->after && seq <= r->last;
+	}
+	return is;
+}
+
+bool seq_is_stale(struct meta_set *s, uint64_t seq)
+{
+	if (seq == SEQ_DOUBT || !__atomic_load_n(&s->has_stale, __ATOMIC_ACQUIRE))
+		return seq == SEQ_DOUBT;
+	MUTEX_GUARD(&s->answer_lock);
+	return stale_locked(s, seq);
+}
+
+/* Registers; false: there is nothing to wait for. Of a state that is gone nothing becomes durable: looked at behind the
+ * watermark, which a revived set raises last. */
 static bool waiter_add(struct meta_set *s, uint64_t seq, struct meta_waiter *w)
 {
 	list_init(&w->node);
 	w->seq = seq;
-	if (meta_durable_seq(s) >= seq)
+	if (meta_durable_seq(s) >= seq && !seq_is_stale(s, seq))
 		return false;
 	mutex_lock(&s->answer_lock);
-	bool wait = meta_durable_seq(s) < seq;
-	w->rc = meta_writable(s) && !__atomic_load_n(&s->killed, __ATOMIC_ACQUIRE) ? 0 : -QE_UNKNOWN_OUTCOME;
+	bool stale = stale_locked(s, seq);
+	bool wait = stale || meta_durable_seq(s) < seq;
+	bool can = !stale && meta_writable(s) && !__atomic_load_n(&s->killed, __ATOMIC_ACQUIRE);
+	w->rc = can ? 0 : -QE_UNKNOWN_OUTCOME;
 	if (wait)
 		list_add_tail(w->rc ? &s->due : &s->waiters, &w->node);
 	mutex_unlock(&s->answer_lock);
-	for (uint64_t old = __atomic_load_n(&s->flush_upto, __ATOMIC_SEQ_CST); wait && old < seq;)
+	for (uint64_t old = __atomic_load_n(&s->flush_upto, __ATOMIC_SEQ_CST); wait && can && old < seq;)
 		if (__atomic_compare_exchange_n(&s->flush_upto, &old, seq, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			break;
 	return wait;

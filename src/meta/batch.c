@@ -9,6 +9,7 @@
 #include "base/checksum.h"
 #include "base/err.h"
 #include "meta/set_internal.h"
+#include "meta/view_struct_internal.h"
 
 #define INLINE_BLOCK_LOG2 12
 #define EMIT_ESTIMATE 192 /* of a row that the sequencer may emit, beside the body that was seen */
@@ -215,7 +216,7 @@ uint64_t meta_batch_time(const struct meta_batch *b)
 /* ---- Rows --------------------------------------------------------------------------------------------------------- */
 void meta_batch_view(struct meta_batch *b, const struct meta_view *v)
 {
-	b->view_seq = meta_view_seq(v);
+	b->view_seq = v->vouched == SEQ_DOUBT ? meta_view_seq(v) : SEQ_DOUBT;
 	b->has_view = true;
 }
 

@@ -236,6 +236,25 @@ static int adopt_drives(struct meta_set *s, struct candidate *c, struct op_ctx *
 	return 0;
 }
 
+void drives_find_again(struct meta_set *s, const struct meta_set *as)
+{
+	struct candidate c[SUPER_MAX_SLOTS] = {0};
+	struct identity id = {.pool = as->p.pool, .set = as->p.set};
+
+	memcpy(s->deployment, as->deployment, 16);
+	memcpy(id.deployment, as->deployment, 16);
+	set_geometry(s, as->n, as->m);
+	look(s, c);
+	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++) {
+		if (c[i].found != FOUND_ID)
+			continue;
+		if (!same_set(s, &c[i].id, &id) || c[i].id.slot >= s->n || s->slot[c[i].id.slot].d)
+			refuse(s->p.drives[i], -QE_DRIVE_FOREIGN);
+		else
+			take_drive(s, s->p.drives[i], &c[i].id);
+	}
+}
+
 int drives_find(struct meta_set *s, struct op_ctx *ctx)
 {
 	struct candidate c[SUPER_MAX_SLOTS] = {0};

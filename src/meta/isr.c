@@ -170,9 +170,12 @@ void isr_below_w(struct meta_set *s, const char *why)
 {
 	if (!meta_writable(s))
 		return;
-	log_error("meta", "the set is read-only: %s in=%x failed=%x needed=%u; restart with more drives", why, s->in_mask,
-		  s->fail_mask & s->in_mask, s->w);
+	log_error("meta", "the set is read-only: %s in=%x failed=%x needed=%u; it writes again when drives return", why,
+		  s->in_mask, s->fail_mask & s->in_mask, s->w);
 	__atomic_store_n(&s->writable, false, __ATOMIC_SEQ_CST);
 	erasure_set_writers(s->erasure, 0);
+	for (unsigned i = 0; i < s->n; i++)
+		if ((s->fail_mask & s->in_mask & 1u << i) && s->slot[i].d)
+			drive_set_out(s->slot[i].d, true, NULL);
 	isr_abandon(s);
 }

@@ -57,6 +57,39 @@ void journal_done(struct journal *j)
 	mutex_destroy(&j->lock);
 }
 
+static void exchange_lists(struct list *a, struct list *b)
+{
+	struct list tmp = LIST_INIT(tmp);
+
+	list_splice_tail(&tmp, a);
+	list_splice_tail(a, b);
+	list_splice_tail(b, &tmp);
+}
+
+void journal_exchange(struct journal *a, struct journal *b)
+{
+	struct journal old = *a;
+
+	ASSERT(!a->preparing && !b->preparing && a->n == b->n && a->file_size == b->file_size);
+	mutex_lock(&a->lock);
+	memcpy(a->drive, b->drive, sizeof a->drive);
+	memcpy(b->drive, old.drive, sizeof b->drive);
+	exchange_lists(&a->used, &b->used);
+	exchange_lists(&a->free, &b->free);
+	a->nused = b->nused;
+	a->nfree = b->nfree;
+	a->cur = b->cur;
+	a->off = b->off;
+	a->ready = b->ready;
+	a->max_files = b->max_files;
+	b->nused = old.nused;
+	b->nfree = old.nfree;
+	b->cur = old.cur;
+	b->off = old.off;
+	b->ready = old.ready;
+	mutex_unlock(&a->lock);
+}
+
 static void drop_file(struct log_file *lf, unsigned slot)
 {
 	if (!lf)

@@ -52,6 +52,8 @@ void journal_done(struct journal *j); /* closes all files */
 void journal_file_name(uint64_t log, char *ret, size_t cap);
 /* A new, zero-filled file under its number. */
 int journal_make_file(struct drive *d, uint64_t log, uint64_t size, struct drive_file **ret) WARN_UNUSED;
+/* Files, drives and place of one for those of the other. Nobody may be making a file ready in either. */
+void journal_exchange(struct journal *a, struct journal *b);
 /* The drive takes part no longer. What is in flight on its files keeps its own references; a file that was being made ready
  * meanwhile may bring one back: called again until the drive has no users. */
 void journal_drop_slot(struct journal *j, unsigned slot);

@@ -64,7 +64,8 @@ struct meta_set *meta_set_close(struct meta_set *s);
 /* As kill -9 would leave it (tests): nothing is written any more. */
 struct meta_set *meta_set_kill(struct meta_set *s);
 const uint8_t *meta_deployment_id(const struct meta_set *s);
-struct erasure_set *meta_erasure(struct meta_set *s);
+/* Where new blobs go. Held: erasure_set_unhold it. Another one takes its place when the set is revived. */
+struct erasure_set *meta_erasure_hold(struct meta_set *s);
 uint32_t meta_inline_max(const struct meta_set *s);
 
 /* ---- Views -------------------------------------------------------------------------------------------------------- */
@@ -198,6 +199,15 @@ struct drive *meta_drive_of(struct meta_set *s, unsigned slot); /* held: drive_u
  * I/O that was issued to it has returned. *ret_old NULL: it had none. -EBUSY: not yet, call it again; -EINVAL: the slot
  * takes part (`in` or `joining`) in a set that writes. */
 int meta_slot_release(struct meta_set *s, unsigned slot, struct drive **ret_old) WARN_UNUSED;
+
+/* ---- The set writes again ------------------------------------------------------------------------------------------ */
+/* The set is below W (meta_writable is false, from its start or since drives were lost) and drives have returned: R1 to R8
+ * run beside what is served, with the drives that never failed and those of `drives` (opened; in any order; NULL: none) whose
+ * slot has no drive any more. Then the state that the drives agree on is served in place of the old one, and writes are taken;
+ * what the old one had behind it is gone, and the reset hook tells. Views that are open stay as they are. Blocks, one caller
+ * at a time; on failure nothing has changed. Drives that were taken belong to the set as those of meta_params, and are NULL in
+ * `drives` afterwards. 0 (also when the set can write); -QE_QUORUM_WRITE: too few drives, and others of R0 to R8. */
+int meta_set_revive(struct meta_set *s, struct drive *drives[SUPER_MAX_SLOTS], struct op_ctx *ctx) WARN_UNUSED;
 
 /* ---- State, for admin and tests ------------------------------------------------------------------------------------ */
 struct meta_stats {

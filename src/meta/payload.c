@@ -109,7 +109,7 @@ int meta_blob_read_row(struct meta_view *v, uint64_t blob, const struct row_blob
 		.stripe_crcs = stripe_crcs,
 		.arg = &c,
 	};
-	int rc = erasure_read(s->erasure, &at, start, len, dst, flags, &degraded);
+	int rc = erasure_read(v->erasure, &at, start, len, dst, flags, &degraded);
 	if (degraded)
 		STAT_ADD(s, degraded_reads, 1);
 	return rc;

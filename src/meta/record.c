@@ -413,7 +413,8 @@ static int batches_check(const struct record_head *h, struct str rest, uint64_t 
 			return -QE_CORRUPT;
 		n++;
 	}
-	return rc < 0 || n != h->nbatch ? -QE_CORRUPT : 0;
+	/* A PAD has none, however many sequences it takes. */
+	return rc < 0 || (h->type != RECORD_PAD && n != h->nbatch) ? -QE_CORRUPT : 0;
 }
 
 int record_body_decode(const struct record_head *h, const void *body, unsigned ncell, struct record_body *ret)

@@ -9,7 +9,7 @@
  *           ISR:   ISR body, pad to 8, one batch
  *           EPOCH: epoch u64, T u64, head_crc u32, boot id 16, ISR body, pad to 8, one batch
  *           CKPT:  position u64, log u64, off u32, first_seq u64, mask u16, rows u64, sum 16
- *           PAD:   empty
+ *           PAD:   empty; nbatch > 1: so many sequences are passed over (meta/revive.c)
  *   batch   head 32 | stripes, each padded to 8 | ops, each padded to 8
  */
 #ifndef QUOIN_META_RECORD_H

@@ -306,6 +306,7 @@ static void round_free(struct round *r)
 
 	while ((n = list_pop(&r->ios)) != NULL)
 		free(LIST_ENTRY(n, struct slot_io, node));
+	erasure_set_unhold(r->erasure);
 	free(r);
 }
 
@@ -316,7 +317,7 @@ static void sync_done(struct drive_io *io)
 	int rc = io->result;
 
 	if (si->ef.file)
-		erasure_flush_done(r->s->erasure, &si->ef, rc == 0);
+		erasure_flush_done(r->erasure, &si->ef, rc == 0);
 	else
 		drive_file_unref(io->file);
 	if (rc < 0 && !r->detached)
@@ -371,6 +372,7 @@ bool round_begin(struct meta_set *s)
 	if (!r)
 		return false;
 	r->s = s;
+	r->erasure = erasure_set_hold(s->erasure);
 	r->seq = publish_applied_seq(&s->pub);
 	r->begun_ns = clock_mono_ns();
 	list_init(&r->ios);

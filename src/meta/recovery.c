@@ -153,7 +153,7 @@ static void find_durable(struct recovery *r)
 {
 	struct meta_set *s = r->s;
 
-	r->durable = r->start.first_seq - 1;
+	r->durable = MAX(r->start.first_seq - 1, s->durable_floor);
 	for (unsigned i = 0; i < s->n; i++) {
 		if (!(r->counted & 1u << i))
 			continue;
@@ -258,7 +258,7 @@ static void close_others(struct recovery *r)
 		struct set_slot *slot = &r->s->slot[i];
 		if (!(r->counted & 1u << i) || (r->index_ok & 1u << i))
 			continue;
-		slot->index = index_close(slot->index);
+		slot->index = slot->index_lent ? NULL : index_close(slot->index);
 		slot->super.index_state = ISR_INDEX_NONE;
 	}
 }
@@ -652,7 +652,7 @@ static int serve_writable(struct recovery *r)
 		return 1;
 	erasure_set_writers(s->erasure, slots);
 	ids_begin(s, r->epoch);
-	s->start_epoch = r->epoch;
+	s->start_epoch = s->reign_epoch = r->epoch;
 	s->last_record_ns = clock_mono_ns();
 	s->hold_checkpoint = r->unavailable > 0;
 	__atomic_store_n(&s->checkpoint_seq, r->replay_from, __ATOMIC_RELAXED);
@@ -675,6 +675,7 @@ static int serve_read_only(struct recovery *r)
 		rc = replay_doubt(r);
 	if (rc < 0)
 		return rc;
+	s->pub.vouched = r->durable;
 	s->isr = r->isr;
 	s->in_mask = 0;
 	s->start = r->start;

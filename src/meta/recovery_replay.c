@@ -59,6 +59,7 @@ int replay(struct recovery *r)
 	if (rc < 0)
 		return rc;
 	s->has_publish = true;
+	s->pub.erasure = s->erasure;
 	for (unsigned i = 0; rc == 0 && i < s->n; i++)
 		if (r->index_ok & 1u << i)
 			rc = publish_add_index(&s->pub, s->slot[i].index);

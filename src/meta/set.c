@@ -130,11 +130,17 @@ static void tick_prepare(struct meta_set *s)
 	mutex_lock(&s->writer);
 	bool wanted = meta_writable(s) && j->cur && j->off > j->file_size / 4 && journal_room(j) > journal_reserve(j);
 	uint64_t next = j->cur ? j->cur->log + 1 : 0;
+	s->preparing += wanted;
 	mutex_unlock(&s->writer);
-	if (wanted && journal_prepare(j, next, &failed) == 0 && failed) {
+	if (!wanted)
+		return;
+	if (journal_prepare(j, next, &failed) == 0 && failed) {
 		__atomic_fetch_or(&s->slot_errors, failed, __ATOMIC_SEQ_CST);
 		set_kick(s);
 	}
+	mutex_lock(&s->writer);
+	s->preparing--;
+	writer_unlock(s);
 }
 
 void meta_tick(struct meta_set *s)
@@ -196,7 +202,9 @@ static void *checkpoint_main(void *arg)
 {
 	struct meta_set *s = arg;
 
+	mutex_lock(&s->checkpoint_lock);
 	reclaim_orphans(s);
+	mutex_unlock(&s->checkpoint_lock);
 	mutex_lock(&s->bg_lock);
 	while (!s->stop) {
 		(void)cond_wait_until(&s->ckpt_cond, &s->bg_lock, clock_mono_ns() + TICK_NS);
@@ -208,6 +216,10 @@ static void *checkpoint_main(void *arg)
 			int rc = epoch_in_place(s);
 			if (rc < 0)
 				log_warn("meta", "no new epoch yet: %s", err_text(rc));
+		}
+		if (mutex_trylock(&s->checkpoint_lock)) {
+			retired_free(s, false);
+			mutex_unlock(&s->checkpoint_lock);
 		}
 		if (checkpoint_due(s)) {
 			int rc = meta_checkpoint(s);
@@ -263,7 +275,7 @@ static void defaults(struct meta_params *p)
 	p->index_map_bytes = p->index_map_bytes ? p->index_map_bytes : 1ull << 40;
 }
 
-static struct meta_set *set_alloc(const struct meta_params *p)
+struct meta_set *set_alloc(const struct meta_params *p)
 {
 	struct meta_set *s = calloc(1, sizeof *s);
 
@@ -302,7 +314,7 @@ static unsigned journal_files(const struct meta_set *s)
 	return (unsigned)MAX(MIN(least, (uint64_t)16), (uint64_t)JOURNAL_MIN_FILES);
 }
 
-static int erasure_open(struct meta_set *s)
+static int erasure_open(struct meta_set *s, struct meta_set *owner)
 {
 	struct erasure_params ep = {
 		.n = s->n,
@@ -314,7 +326,7 @@ static int erasure_open(struct meta_set *s)
 		.drive_timeout_ns = s->p.drive_timeout_ns,
 		.new_id = set_new_id,
 		.epoch = set_epoch,
-		.arg = s,
+		.arg = owner,
 	};
 
 	for (unsigned i = 0; i < s->n; i++)
@@ -322,34 +334,36 @@ static int erasure_open(struct meta_set *s)
 	s->erasure = erasure_set_new(&ep);
 	if (!s->erasure)
 		return -ENOMEM;
-	erasure_on_slot_error(s->erasure, isr_slot_error, s);
-	erasure_on_sealed(s->erasure, set_sealed, s);
+	erasure_on_slot_error(s->erasure, isr_slot_error, owner);
+	erasure_on_sealed(s->erasure, set_sealed, owner);
 	return 0;
 }
 
 /* Layers below report what is not of this set's parameters when they read the superblocks (recovery). */
-static int set_start(struct meta_set *s, struct op_ctx *ctx)
+int set_recover(struct meta_set *s, struct meta_set *owner, struct op_ctx *ctx)
 {
-	int rc = drives_find(s, ctx);
-
-	if (rc < 0)
-		return rc;
 	s->queue = drive_queue_new(QUEUE_DEPTH, s->p.queue_threads);
 	if (!s->queue)
 		return -ENOMEM;
-	rc = events_open(s);
+	int rc = events_open(s);
 	if (rc == 0)
 		rc = supers_find(s, ctx);
 	if (rc == 0)
-		rc = erasure_open(s);
+		rc = erasure_open(s, owner);
 	if (rc < 0)
 		return rc;
 	journal_init(&s->journal, s->n, s->p.log2_journal_file, journal_files(s));
 	s->has_journal = true;
-	rc = recovery_run(s, ctx);
+	return recovery_run(s, ctx);
+}
+
+static int set_start(struct meta_set *s, struct op_ctx *ctx)
+{
+	int rc = drives_find(s, ctx);
+
 	if (rc == 0)
-		rc = threads_start(s);
-	return rc;
+		rc = set_recover(s, s, ctx);
+	return rc < 0 ? rc : threads_start(s);
 }
 
 static bool free_segment(struct hash_node *n, void *arg)
@@ -359,11 +373,12 @@ static bool free_segment(struct hash_node *n, void *arg)
 	return false;
 }
 
-static void set_free(struct meta_set *s)
+void set_free(struct meta_set *s)
 {
 	struct list *n;
 
 	s->queue = drive_queue_free(s->queue);
+	retired_free(s, true);
 	erasure_set_free(s->erasure);
 	while ((n = list_pop(&s->idle_wrecs)) != NULL)
 		wrec_free(LIST_ENTRY(n, struct wrec, node));
@@ -378,6 +393,7 @@ static void set_free(struct meta_set *s)
 	hash_done(&s->segments);
 	group_done(&s->group);
 	buf_free(&s->body);
+	vec_free(&s->stale);
 	fd_closep(&s->epfd);
 	fd_closep(&s->kick_fd);
 	cond_destroy(&s->bg_cond);
@@ -471,9 +487,11 @@ const uint8_t *meta_deployment_id(const struct meta_set *s)
 	return s->deployment;
 }
 
-struct erasure_set *meta_erasure(struct meta_set *s)
+struct erasure_set *meta_erasure_hold(struct meta_set *s)
 {
-	return s->erasure;
+	MUTEX_GUARD(&s->pub.lock);
+
+	return erasure_set_hold(s->pub.erasure);
 }
 
 uint32_t meta_inline_max(const struct meta_set *s)

@@ -11,6 +11,7 @@
  *   answer.c      done calls, waiters of the watermark, blocking callers
  *   isr.c         drives that leave; the set below W
  *   slot.c        the drive object of a slot: who has it, giving it back
+ *   revive.c      the set writes again: R1 to R8 while it serves (Q4)
  *   checkpoint.c, destage.c, payload.c
  *
  * Who guards what: (W) the writer lock, held by the leader; (Q) queue_lock; (A) answer_lock; (C) checkpoint_lock;
@@ -177,6 +178,7 @@ struct round {                    /* one fdatasync of everything unflushed, on a
 	bool partial;             /* more segment files wait than one round takes */
 	struct list ios;          /* struct slot_io */
 	struct meta_set *s;
+	struct erasure_set *erasure; /* held: what was begun there ends there */
 };
 
 struct set_slot {
@@ -189,7 +191,11 @@ struct set_slot {
 	bool io_lost;             /* recovery: a promise or a settle failed */
 	bool index_checked, index_whole; /* recovery: of a copy that the ISR does not call good */
 	struct index *index;      /* NULL: none */
+	bool index_lent;          /* revive.c: of the state that still serves; never closed here */
 };
+
+/* Sequences behind `after` up to `last` that were handed out and then dropped: no row carries one, and none is used again. */
+struct stale_range { uint64_t after, last; };
 
 struct waiting_thread;
 
@@ -245,9 +251,13 @@ struct meta_set {
 	bool killed;              /* atomic */
 	bool has_loop;            /* atomic */
 	uint64_t start_epoch;     /* of this process's first id */
+	uint64_t reign_epoch;     /* (W) blobs in segments of epochs before it are not taken: recovery did not look at them */
+	uint64_t durable_floor;   /* recovery: so much is durable, whatever is found; 0: not known */
 	uint64_t next_id;         /* atomic: whole ids, of this epoch */
 	uint64_t flush_upto;      /* atomic: the highest sequence waited for */
 
+	struct vec stale;         /* (A) struct stale_range: of states that are gone */
+	bool has_stale;           /* atomic */
 	struct mutex answer_lock; /* LOCK_QUEUE */
 	struct list answers;      /* (A) batches with rc */
 	struct list due;          /* (A) struct meta_waiter with rc */
@@ -270,6 +280,8 @@ struct meta_set {
 	bool has_threads, has_checkpoint_thread, has_journal, has_publish;
 	unsigned missing_ranges;  /* (W) open `missing` rows */
 	struct mutex drives_lock; /* LOCK_DRIVE (D) */
+	unsigned preparing;       /* (W) somebody is in journal_prepare without the lock */
+	struct vec retired;       /* (C) struct erasure_set *: of states before, somebody still used them */
 	bool checkpointing;       /* atomic: room in the journal is to be had soon */
 	uint64_t rebuild_ns;      /* (W) mono; when a lacking index copy is worth a checkpoint */
 	bool stopping;            /* atomic */
@@ -309,6 +321,7 @@ int events_open(struct meta_set *s) WARN_UNUSED;
 void answer_batch(struct meta_set *s, struct meta_batch *b, int rc); /* done runs later, without locks */
 void answer_waiters(struct meta_set *s, uint64_t durable, int rc);   /* rc < 0: all of them */
 void answers_run(struct meta_set *s);
+bool seq_is_stale(struct meta_set *s, uint64_t seq); /* of a state that is gone: struct stale_range */
 void set_kick(struct meta_set *s);       /* somebody must lead: loop, blocked thread or background thread */
 bool background_pilot(struct meta_set *s);
 
@@ -331,6 +344,8 @@ uint32_t slots_parallel(uint32_t slots, int (*fn)(void *arg, unsigned slot), voi
 /* format.c */
 /* Fills slots from the drives given, formatting blank ones. */
 int drives_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
+/* Fills the slots of s from s->p.drives with members of the set that `as` is, others are refused; nothing is written. */
+void drives_find_again(struct meta_set *s, const struct meta_set *as);
 
 /* recovery.c */
 int supers_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED; /* reads them, takes over what they tell */
@@ -367,7 +382,15 @@ int epoch_in_place(struct meta_set *s) WARN_UNUSED; /* (C) */
 /* slot.c (C, W) */
 void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d);
 
+/* revive.c */
+void retired_free(struct meta_set *s, bool wait); /* (C) */
+void retired_detach(struct meta_set *s, unsigned slot); /* (C) */
+
 /* set.c */
+struct meta_set *set_alloc(const struct meta_params *p);
+/* R1 to R8 with the drives that are in the slots. owner: the set that erasure calls back. */
+int set_recover(struct meta_set *s, struct meta_set *owner, struct op_ctx *ctx) WARN_UNUSED;
+void set_free(struct meta_set *s);
 void set_sealed(void *arg, const struct segment_info *info);
 
 

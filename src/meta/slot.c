@@ -52,6 +52,7 @@ static int release(struct meta_set *s, unsigned slot, struct drive **ret_old)
 	if (!drop_index(s, slot))
 		return -EBUSY;
 	erasure_slot_detach(s->erasure, slot);
+	retired_detach(s, slot);
 	mutex_lock(&s->writer);
 	struct drive *d = at->d;
 	slot_set_drive(s, slot, NULL);

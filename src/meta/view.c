@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "erasure/set.h"
 #include "meta/envelope.h"
 #include "meta/view_struct_internal.h"
 
@@ -28,6 +29,7 @@ int publish_init(struct publish *p, uint64_t base)
 	mutex_init(&p->lock, LOCK_PUBLISH);
 	atomic_init(&p->applied, base);
 	p->base = base;
+	p->vouched = SEQ_DOUBT;
 	list_init(&p->open);
 	list_init(&p->idle);
 	return 0;
@@ -48,23 +50,37 @@ void publish_done(struct publish *p)
 	memset(p, 0, sizeof *p);
 }
 
-int publish_reset(struct publish *p, uint64_t base)
+/* A list head does not move, locks do not either. */
+void publish_exchange(struct publish *p, struct publish *fresh)
 {
-	struct memtable *m = memtable_new(), *active, *frozen;
+	struct publish old;
 
-	if (!m)
-		return -ENOMEM;
 	mutex_lock(&p->lock);
-	active = p->active;
-	frozen = p->frozen;
-	p->active = m;
-	p->frozen = NULL;
-	p->base = base;
-	atomic_store_explicit(&p->applied, base, memory_order_release);
+	ASSERT(list_empty(&fresh->open));
+	old = *p;
+	p->base = fresh->base;
+	p->frozen_to = fresh->frozen_to;
+	p->active = fresh->active;
+	p->frozen = fresh->frozen;
+	memcpy(p->index, fresh->index, sizeof p->index);
+	p->nindex = fresh->nindex;
+	p->vouched = fresh->vouched;
+	p->erasure = fresh->erasure;
+	p->has_index = fresh->has_index;
+	publish_applied(p, publish_applied_seq(fresh));
+	fresh->active = old.active;
+	fresh->frozen = old.frozen;
+	fresh->nindex = 0;
 	mutex_unlock(&p->lock);
-	memtable_unref(active);
-	memtable_unref(frozen);
-	return 0;
+}
+
+bool publish_drained(struct publish *p, uint64_t before_ns)
+{
+	MUTEX_GUARD(&p->lock);
+	LIST_FOREACH (l, &p->open)
+		if (LIST_ENTRY(l, struct meta_view, node)->opened_ns < before_ns)
+			return false;
+	return true;
 }
 
 struct memtable *publish_active(struct publish *p)
@@ -241,7 +257,9 @@ static int open_txn(struct publish *p, struct meta_view *v)
 		if (rc != -QE_CORRUPT)
 			return rc;
 	}
-	return p->has_index ? -QE_CORRUPT : 0;
+	if (!p->has_index)
+		return 0;
+	return p->nindex ? -QE_CORRUPT : -QE_QUORUM_READ;
 }
 
 int view_open(struct publish *p, struct meta_view **ret)
@@ -266,6 +284,8 @@ int view_open(struct publish *p, struct meta_view **ret)
 	}
 	v->indexed = p->has_index;
 	v->seq = publish_applied_seq(p);
+	v->vouched = p->vouched;
+	v->erasure = p->erasure ? erasure_set_hold(p->erasure) : NULL;
 	v->opened_ns = clock_mono_ns();
 	v->mem[0] = memtable_ref(p->active);
 	v->mem[1] = p->frozen ? memtable_ref(p->frozen) : NULL;
@@ -288,12 +308,14 @@ void meta_view_close(struct meta_view *v)
 		index_txn_close(v->past[i]);
 	memtable_unref(v->mem[0]);
 	memtable_unref(v->mem[1]);
+	erasure_set_unhold(v->erasure);
 	arena_reset(&v->arena);
 	mutex_lock(&p->lock);
 	if (clock_mono_ns() - v->opened_ns > VIEW_OLD_NS)
 		atomic_fetch_add_explicit(&p->old_views, 1, memory_order_relaxed);
 	v->txn = NULL;
 	v->ix = NULL;
+	v->erasure = NULL;
 	v->mem[0] = v->mem[1] = NULL;
 	v->consulted = 0;
 	v->npast = 0;
@@ -342,7 +364,7 @@ uint64_t meta_view_consulted(const struct meta_view *v)
 
 int view_row(struct meta_view *v, const struct memtable_row *r, struct meta_row *ret)
 {
-	v->consulted = MAX(v->consulted, r->seq);
+	v->consulted = MAX(v->consulted, r->seq <= v->vouched ? r->seq : SEQ_DOUBT);
 	ret->key = r->key;
 	ret->seq = r->seq;
 	ret->body = (struct str){0};

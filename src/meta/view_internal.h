@@ -28,6 +28,8 @@
 #include "meta/meta.h"
 
 #define PUBLISH_INDEXES 32
+/* In place of a sequence, where nobody can tell: no watermark reaches it. */
+#define SEQ_DOUBT UINT64_MAX
 #define VIEW_OLD_NS NS_PER_S /* a view older than this is counted: it keeps pages of the index from reuse */
 
 struct publish {
@@ -38,6 +40,8 @@ struct publish {
 	struct memtable *active, *frozen; /* frozen may be NULL */
 	struct index *index[PUBLISH_INDEXES]; /* borrowed from the owner */
 	unsigned nindex, turn;
+	uint64_t vouched;           /* SEQ_DOUBT, or: rows above may be no part of the history (R5') */
+	struct erasure_set *erasure; /* borrowed; held by each view; NULL in tests */
 	bool has_index;             /* one was added once: from then on a view without a good copy is an error */
 	struct list open, idle;     /* views; idle ones wait for reuse */
 	_Atomic uint64_t old_views; /* closed when older than VIEW_OLD_NS */
@@ -48,8 +52,10 @@ struct publish {
 int publish_init(struct publish *p, uint64_t base) WARN_UNUSED;
 /* All views must be closed. The copies are the owner's to close, afterwards. */
 void publish_done(struct publish *p);
-/* Recovery while serving: forgets memtables and starts again from base. Views opened before keep their state. */
-int publish_reset(struct publish *p, uint64_t base) WARN_UNUSED;
+/* Recovery while serving: the state of `fresh` for that of p, and the other way round. Views opened before keep theirs: their
+ * copies and the erasure set of then stay until publish_drained(opened before `now`). No view of fresh is open. */
+void publish_exchange(struct publish *p, struct publish *fresh);
+bool publish_drained(struct publish *p, uint64_t before_ns);
 
 /* The writer's. */
 struct memtable *publish_active(struct publish *p); /* borrowed */
@@ -79,7 +85,8 @@ uint64_t publish_view_seq_min(struct publish *p);
 void publish_sizes(struct publish *p, uint64_t *ret_bytes, uint64_t *ret_rows, uint64_t *ret_frozen_bytes);
 unsigned publish_open_views(struct publish *p, unsigned *ret_old); /* ret_old (may be NULL): older than VIEW_OLD_NS */
 
-/* meta_view_open is this on the set's publish. 0, -ENOMEM, -QE_CORRUPT (no good copy is left). */
+/* meta_view_open is this on the set's publish. 0, -ENOMEM, -QE_CORRUPT (no copy that is there is good), -QE_QUORUM_READ (none
+ * is there). */
 int view_open(struct publish *p, struct meta_view **ret) WARN_UNUSED;
 /* The memtables of a view and its sequence, for payload that is still in the journal. */
 const void *view_payload(const struct meta_view *v, uint64_t seq, size_t *ret_len);

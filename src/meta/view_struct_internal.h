@@ -11,6 +11,8 @@ struct meta_view {
 	struct list node; /* publish.open or .idle, under its lock */
 	struct publish *p;
 	uint64_t seq, consulted, opened_ns;
+	uint64_t vouched;            /* as publish.vouched was */
+	struct erasure_set *erasure; /* where its blobs lie: held; NULL in tests */
 	struct memtable *mem[2]; /* active, frozen (may be NULL) when it was opened: references */
 	struct index *ix;        /* of txn */
 	struct index_txn *txn;   /* NULL: no copy is left, or the set has no index */

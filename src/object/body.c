@@ -23,11 +23,12 @@ struct body_pool {
 
 struct body_pool *body_pool_new(struct meta_set *set, uint64_t bytes)
 {
+	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(set);
 	struct body_pool *p = calloc(1, sizeof *p);
 
 	if (!p)
 		return NULL;
-	p->size = erasure_stripe_bytes(meta_erasure(set), SEGMENT_LARGE);
+	p->size = erasure_stripe_bytes(e, SEGMENT_LARGE);
 	mutex_init(&p->lock, LOCK_QUEUE);
 	list_init(&p->waiting);
 	cond_init(&p->back);

@@ -96,7 +96,8 @@ struct fs *fs_new(const struct fs_params *p, int *ret_rc)
 	hash_init(&f->nodes);
 	list_init(&f->dirty);
 	list_init(&f->moves);
-	f->stripe_bytes = erasure_stripe_bytes(meta_erasure(f->set), SEGMENT_LARGE);
+	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(f->set);
+	f->stripe_bytes = erasure_stripe_bytes(e, SEGMENT_LARGE);
 	f->stripes = pool_new(ALIGN_UP(f->stripe_bytes + sizeof(struct stripe_tail), (size_t)4096), STRIPES_KEPT, 0);
 	rc = f->stripes ? open_root(f, p->bucket, p->prefix) : -ENOMEM;
 	if (rc == 0)

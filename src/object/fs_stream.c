@@ -71,12 +71,13 @@ static void stream_free(struct fs *f, struct fs_stream *s)
 
 static int stream_open(struct fs *f, uint64_t off, uint64_t room, struct fs_stream **ret)
 {
+	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(f->set);
 	struct fs_stream *s = calloc(1, sizeof *s);
 	int rc;
 
 	if (!s)
 		return -ENOMEM;
-	rc = erasure_writer_open(meta_erasure(f->set), room, &s->w);
+	rc = erasure_writer_open(e, room, &s->w);
 	if (rc < 0) {
 		free(s);
 		return rc;
@@ -318,6 +319,8 @@ static int pending_crcs(void *arg, uint64_t first, unsigned n, uint32_t *ret)
 
 int pending_read(struct fs *f, struct fs_dirty *d, const struct row_extent *e, uint64_t from, uint64_t len, void *dst)
 {
+	CLEANUP_ERASURE struct erasure_set *set = meta_erasure_hold(f->set);
+
 	for (unsigned i = 0; i < d->nblobs; i++) {
 		struct erasure_blob *eb = &d->blob[i].eb;
 		struct erasure_place at = {
@@ -330,7 +333,7 @@ int pending_read(struct fs *f, struct fs_dirty *d, const struct row_extent *e, u
 		};
 
 		if (d->blob[i].id == e->blob)
-			return erasure_read(meta_erasure(f->set), &at, e->start + from, len, dst, 0, NULL);
+			return erasure_read(set, &at, e->start + from, len, dst, 0, NULL);
 	}
 	return -QE_INTERNAL;
 }

@@ -298,9 +298,11 @@ static int writer_ready(struct large *l)
 {
 	uint64_t rest = l->size == UINT64_MAX ? l->blob_max : l->size - l->done_len;
 
+	CLEANUP_ERASURE struct erasure_set *e = l->writer ? NULL : meta_erasure_hold(l->store->set);
+
 	if (l->writer)
 		return 0;
-	return erasure_writer_open(meta_erasure(l->store->set), MIN(rest, l->blob_max), &l->writer);
+	return erasure_writer_open(e, MIN(rest, l->blob_max), &l->writer);
 }
 
 /* buf is released in any case. */

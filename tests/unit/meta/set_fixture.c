@@ -558,7 +558,7 @@ static void nothing(void *arg)
 /* With one thread there is no conflict: the blob is taken over by the first batch. */
 int put_large(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len)
 {
-	struct erasure_set *e = meta_erasure(f->s);
+	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(f->s);
 	uint32_t stripe = erasure_stripe_bytes(e, SEGMENT_LARGE);
 	uint8_t *data = aligned_alloc(4096, (len / stripe + 1) * (size_t)stripe);
 	struct erasure_writer *w;

@@ -533,7 +533,7 @@ static void segments_without_rows_are_unlinked(void **state)
 	fixture_start(&f, 3, 1, true);
 	fixture_reopen(&f, ALL(&f));
 	memset(data, 5, 1u << 20);
-	assert_int_equal(erasure_writer_open(meta_erasure(f.s), 100000, &w), 0);
+	assert_int_equal(erasure_writer_open(f.s->erasure, 100000, &w), 0);
 	assert_int_equal(erasure_writer_push(w, data, 100000, release_nothing, NULL), 0);
 	assert_int_equal(erasure_writer_finish(w, &eb), 0);
 	erasure_blob_free(&eb);

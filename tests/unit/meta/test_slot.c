@@ -133,10 +133,10 @@ static void readers_go_on_while_a_drive_goes(void **state)
 		assert_int_equal(check_blob(&f, i, i, BYTES), 1);
 	/* An upload that has begun pins its segment for as long as it likes; that does not hold the drive. */
 	struct erasure_writer *w;
-	uint8_t *data = aligned_alloc(4096, erasure_stripe_bytes(meta_erasure(f.s), SEGMENT_LARGE));
-	uint32_t stripe = erasure_stripe_bytes(meta_erasure(f.s), SEGMENT_LARGE);
+	uint8_t *data = aligned_alloc(4096, erasure_stripe_bytes(f.s->erasure, SEGMENT_LARGE));
+	uint32_t stripe = erasure_stripe_bytes(f.s->erasure, SEGMENT_LARGE);
 	struct erasure_blob eb;
-	assert_int_equal(erasure_writer_open(meta_erasure(f.s), 2 * stripe, &w), 0);
+	assert_int_equal(erasure_writer_open(f.s->erasure, 2 * stripe, &w), 0);
 	memset(data, 1, stripe);
 	assert_int_equal(erasure_writer_push(w, data, stripe, NULL, NULL), 0);
 	isr_slot_error(f.s, 1, -EIO);
