@@ -610,11 +610,38 @@ static const struct drive_ops faulty_ops = {
 	.submit = faulty_submit,
 };
 
+static void forget_images(struct bench_drive *bd)
+{
+	struct list *n;
+
+	while ((n = list_pop(&bd->images)) != NULL)
+		image_unref(LIST_ENTRY(n, struct image, node));
+}
+
+/* Another directory stands at the path: what was unflushed in the one before went with it. */
+static void follow_path(struct bench_drive *bd)
+{
+	struct stat old, now;
+	int fd = open(bd->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(bd->dirfd, &old) != 0 || fstat(fd, &now) != 0 ||
+	    (old.st_dev == now.st_dev && old.st_ino == now.st_ino && old.st_nlink)) {
+		fd_closep(&fd);
+		return;
+	}
+	close(bd->dirfd);
+	bd->dirfd = fd;
+	forget_images(bd);
+	flush_names(bd); /* forgets them */
+}
+
 static struct bench_drive *get_bench_drive(struct fault_bench *b, const char *path)
 {
 	for (unsigned i = 0; i < b->drives; i++)
-		if (strcmp(b->drive[i]->path, path) == 0)
+		if (strcmp(b->drive[i]->path, path) == 0) {
+			follow_path(b->drive[i]);
 			return b->drive[i];
+		}
 	ASSERT(b->drives < MAX_DRIVES);
 	struct bench_drive *bd = calloc(1, sizeof *bd);
 	if (!bd)
@@ -679,14 +706,6 @@ struct fault_bench *fault_bench_new(uint64_t seed)
 	list_init(&b->rules);
 	list_init(&b->hung);
 	return b;
-}
-
-static void forget_images(struct bench_drive *bd)
-{
-	struct list *n;
-
-	while ((n = list_pop(&bd->images)) != NULL)
-		image_unref(LIST_ENTRY(n, struct image, node));
 }
 
 struct fault_bench *fault_bench_free(struct fault_bench *b)

@@ -9,7 +9,7 @@
  * A bench holds the drives of a set, so that the n-th operation can be counted over all of them. What is not flushed
  * outlives drive_close. A life of a test: open the drives, add rules, work, close all drives; perhaps a power loss;
  * fault_bench_rule(b, NULL), unless the rules shall go on; open them again. A path keeps its slot, which
- * is the order of the first opens.
+ * is the order of the first opens, also when another directory stands there.
  *
  * It knows only what goes through it: index/ does not. No O_DIRECT; DRIVE_NOWAIT reads wait.
  */

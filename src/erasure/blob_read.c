@@ -190,7 +190,7 @@ static uint32_t reader_seek(struct reader *r, uint64_t i)
 	r->crc_base = i * r->set->ncell * DIV_ROUND_UP(cell, r->block);
 	r->cell_len = rest >= bytes ? cell : (uint32_t)ALIGN_UP(DIV_ROUND_UP(rest, r->set->k), DRIVE_BLOCK);
 	r->blocks_per_cell = DIV_ROUND_UP(r->cell_len, r->block);
-	r->missing = missing_mask(r->set, r->at->segment, r->offset_4k, r->offset_4k + r->cell_len / DRIVE_BLOCK);
+	r->missing = erasure_missing_mask(r->set, r->at->segment, r->offset_4k, r->offset_4k + r->cell_len / DRIVE_BLOCK);
 	return (uint32_t)MIN(rest, bytes);
 }
 
@@ -330,7 +330,7 @@ static int read_packed(struct reader *r, uint64_t start, size_t len, uint8_t *ds
 
 	r->offset_4k = r->at->offset_4k;
 	r->cell_len = ERASURE_PACKED_CELL;
-	r->missing = missing_mask(r->set, r->at->segment, r->offset_4k, r->offset_4k + ERASURE_PACKED_CELL / DRIVE_BLOCK);
+	r->missing = erasure_missing_mask(r->set, r->at->segment, r->offset_4k, r->offset_4k + ERASURE_PACKED_CELL / DRIVE_BLOCK);
 	pr.from = (uint32_t)(start / r->block) * r->block;
 	pr.to = (uint32_t)MIN(ALIGN_UP(start + len, (uint64_t)r->block), r->at->stored_len);
 	pr.skip = (uint32_t)start - pr.from;

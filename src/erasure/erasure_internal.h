@@ -207,8 +207,6 @@ void flush_returned_locked(struct erasure_set *s, struct segment *seg, unsigned 
 void flush_settled(struct erasure_set *s, unsigned slot); /* every file of the slot was synced anew */
 
 /* ---- missing.c --------------------------------------------------------------------------------------------------- */
-/* Mask of slots whose cells in [from, to) are not to be read. */
-uint32_t missing_mask(struct erasure_set *s, uint64_t segment, uint32_t from_4k, uint32_t to_4k);
 void missing_drop_locked(struct erasure_set *s, uint64_t segment); /* all of a removed segment */
 void missing_free(struct erasure_set *s);
 

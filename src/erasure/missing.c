@@ -83,7 +83,7 @@ void erasure_missing_del(struct erasure_set *s, unsigned slot, uint64_t segment,
 	mutex_unlock(&s->lock);
 }
 
-uint32_t missing_mask(struct erasure_set *s, uint64_t segment, uint32_t from_4k, uint32_t to_4k)
+uint32_t erasure_missing_mask(struct erasure_set *s, uint64_t segment, uint32_t from_4k, uint32_t to_4k)
 {
 	uint32_t mask = 0;
 
@@ -96,6 +96,17 @@ uint32_t missing_mask(struct erasure_set *s, uint64_t segment, uint32_t from_4k,
 			mask |= 1u << ms->range[i].slot;
 	mutex_unlock(&s->lock);
 	return mask;
+}
+
+bool erasure_missing_covers(struct erasure_set *s, unsigned slot, uint64_t segment, uint32_t from_4k)
+{
+	MUTEX_GUARD(&s->lock);
+	const struct missing_segment *ms = missing_find(s, segment);
+	bool covers = false;
+
+	for (unsigned i = 0; ms && i < ms->n; i++)
+		covers |= ms->range[i].slot == slot && ms->range[i].from_4k <= from_4k && ms->range[i].to_4k == UINT32_MAX;
+	return covers;
 }
 
 void missing_drop_locked(struct erasure_set *s, uint64_t segment)

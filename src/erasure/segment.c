@@ -228,6 +228,14 @@ bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment
 	return seg;
 }
 
+uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment)
+{
+	MUTEX_GUARD(&s->lock);
+	const struct segment *seg = segment_find_locked(s, segment);
+
+	return seg && seg->owned ? seg->slots : UINT32_MAX;
+}
+
 static int unlink_files(struct erasure_set *s, uint64_t id, uint32_t slots)
 {
 	char name[SEGMENT_NAME_MAX];

@@ -389,6 +389,13 @@ uint32_t erasure_set_writer_mask(const struct erasure_set *s)
 	return mask;
 }
 
+uint32_t erasure_set_suspects(struct erasure_set *s)
+{
+	MUTEX_GUARD(&s->lock);
+
+	return s->writers & s->suspect;
+}
+
 unsigned erasure_slot_inflight(struct erasure_set *s, unsigned slot)
 {
 	unsigned n = __atomic_load_n(&s->hung[slot], __ATOMIC_RELAXED);

@@ -72,6 +72,8 @@ uint32_t erasure_stripe_bytes(const struct erasure_set *s, enum segment_class cl
  * while one of the writers was not. */
 void erasure_set_writers(struct erasure_set *s, uint32_t slot_mask);
 uint32_t erasure_set_writer_mask(const struct erasure_set *s);
+/* Writers that failed and get no cells any more; they are or are about to be reported. */
+uint32_t erasure_set_suspects(struct erasure_set *s);
 
 /* Another drive for a slot that gets no cells (erasure_set_writers). detach: from now on nobody begins to use the drive, and
  * the set's open files of it are dropped; reads and writes under way keep theirs (drive_users tells), and a segment that
@@ -86,6 +88,8 @@ int erasure_segment_add(struct erasure_set *s, const struct segment_info *info) 
 /* The segment, made by an earlier process, holds cells up to end_4k: replay tells this of every blob and stripe. What
  * erasure_seal_open seals ends at the highest such end, sealed_4k of the row counted; at its full size if none is known. */
 void erasure_segment_used(struct erasure_set *s, uint64_t segment, uint32_t end_4k);
+/* Slots that got the segment's file when this process made it, and still have it; all when it was made by another. */
+uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment);
 bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment_info *ret);
 /* Forgets a dead segment and unlinks its files (its `dead` row is durable). -EBUSY: a reader or writer is in it;
  * absent files are no error; the first error of a drive is returned when all have been tried. */
@@ -94,6 +98,10 @@ int erasure_segment_remove(struct erasure_set *s, uint64_t segment) WARN_UNUSED;
 void erasure_on_sealed(struct erasure_set *s, void (*fn)(void *arg, const struct segment_info *info), void *arg);
 /* Missing ranges (STORAGE.md, Degraded write): cells of the slot in [from, to) 4 KiB units are not to be read. */
 void erasure_missing_add(struct erasure_set *s, unsigned slot, uint64_t segment, uint32_t from_4k, uint32_t to_4k);
+/* Slots whose cells in [from, to) are not to be read. */
+uint32_t erasure_missing_mask(struct erasure_set *s, uint64_t segment, uint32_t from_4k, uint32_t to_4k);
+/* One range says of the slot that everything from from_4k on is missing. */
+bool erasure_missing_covers(struct erasure_set *s, unsigned slot, uint64_t segment, uint32_t from_4k);
 void erasure_missing_del(struct erasure_set *s, unsigned slot, uint64_t segment, uint32_t from_4k);
 
 /* For each segment, open or sealed, of which the slot has not flushed all that was, or that is going to be, written:

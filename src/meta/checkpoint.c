@@ -141,7 +141,7 @@ static int write_ckpt(struct meta_set *s, uint32_t slots)
 }
 
 /* A drive whose superblock does not take the new start must be out, durably, before its old start is undercut. */
-static int write_supers(struct meta_set *s)
+int supers_save(struct meta_set *s)
 {
 	mutex_lock(&s->writer);
 	uint32_t in = s->in_mask;
@@ -150,6 +150,7 @@ static int write_supers(struct meta_set *s)
 	uint32_t failed = supers_put(s, in);
 	if (!failed)
 		return 0;
+	slots_note(s, failed, "its superblock cannot be written");
 	__atomic_fetch_or(&s->slot_errors, failed, __ATOMIC_SEQ_CST);
 	meta_drive(s);
 	return meta_sync(s);
@@ -180,7 +181,7 @@ static int run(struct meta_set *s)
 	if (rc < 0)
 		return rc;
 	s->start = s->frozen_start;
-	rc = write_supers(s);
+	rc = supers_save(s);
 	if (rc < 0)
 		return rc;
 	mutex_lock(&s->writer);

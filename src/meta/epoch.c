@@ -48,24 +48,6 @@ bool ids_low(const struct meta_set *s)
 	return used > (1ull << COUNTER_BITS) - ID_LOW;
 }
 
-/* (W) Everything that was built is durable, and nothing new is built. Lets go of the lock while it waits. */
-static bool come_to_rest(struct meta_set *s)
-{
-	s->freezing = true;
-	for (;;) {
-		s->flush_wanted = true;
-		writer_step(s);
-		if (!meta_writable(s) || (list_empty(&s->unapplied) && !s->round && !s->isr_pending && !(s->fail_mask & s->in_mask) &&
-					  meta_durable_seq(s) == publish_applied_seq(&s->pub)))
-			break;
-		writer_unlock(s);
-		meta_drive(s);
-		clock_sleep_ns(50000);
-		mutex_lock(&s->writer);
-	}
-	return meta_writable(s);
-}
-
 static int promise_one(void *arg, unsigned slot)
 {
 	struct meta_set *s = arg;
@@ -126,7 +108,7 @@ static uint32_t write_epoch(struct meta_set *s)
 int epoch_in_place(struct meta_set *s)
 {
 	mutex_lock(&s->writer);
-	int rc = come_to_rest(s) ? 0 : -QE_QUORUM_WRITE;
+	int rc = writer_rest(s) ? 0 : -QE_QUORUM_WRITE;
 	uint32_t failed = 0;
 
 	if (rc == 0)
@@ -140,6 +122,7 @@ int epoch_in_place(struct meta_set *s)
 	}
 	s->freezing = false;
 	if (failed) {
+		slots_note(s, failed, "a new epoch cannot be written");
 		s->fail_mask |= failed & s->in_mask;
 		rc = -QE_BUSY;
 	}

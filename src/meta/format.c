@@ -125,7 +125,7 @@ static void first_super(struct meta_set *s, unsigned slot, const struct isr_body
 	ret->member = true; /* R1: by format, all drives of a new set */
 }
 
-static int give_identity(struct meta_set *s, struct drive *d, const struct super *sup)
+static int write_identity(struct drive *d, const struct super *sup, struct identity *ret)
 {
 	struct identity id = {
 		.pool = sup->pool,
@@ -140,6 +140,16 @@ static int give_identity(struct meta_set *s, struct drive *d, const struct super
 	memcpy(id.deployment, sup->deployment, 16);
 	memcpy(id.drive, sup->drive, 16);
 	int rc = identity_format(d, &id);
+	if (rc == 0)
+		*ret = id;
+	return rc;
+}
+
+static int give_identity(struct meta_set *s, struct drive *d, const struct super *sup)
+{
+	struct identity id;
+	int rc = write_identity(d, sup, &id);
+
 	if (rc == 0)
 		take_drive(s, d, &id);
 	return rc;
@@ -206,8 +216,7 @@ static void complete_format(struct meta_set *s, struct candidate *c, const struc
 		if (rc == 0)
 			log_info("meta", "format completed path=%s slot=%u", d->path, sup.slot);
 		else
-			log_warn("meta", "drive is empty and not used path=%s: taking in a replaced drive while its set lives "
-				 "is not built yet", d->path);
+			log_info("meta", "drive is empty: it replaces one once the set serves path=%s", d->path);
 	}
 }
 
@@ -253,6 +262,47 @@ void drives_find_again(struct meta_set *s, const struct meta_set *as)
 		else
 			take_drive(s, s->p.drives[i], &c[i].id);
 	}
+}
+
+/* ---- A drive that comes later ------------------------------------------------------------------------------------- */
+static int format_replacement(struct meta_set *s, unsigned slot, struct drive *d, struct op_ctx *ctx)
+{
+	struct super sup;
+	struct isr_body isr;
+
+	mutex_lock(&s->writer);
+	isr = s->isr_durable;
+	writer_unlock(s);
+	uuid_random(isr.slot[slot].drive);
+	first_super(s, slot, &isr, &sup);
+	sup.start = s->start;
+	sup.index_state = ISR_INDEX_NONE;
+	sup.member = false;
+	int rc = super_format(d, &sup);
+	if (rc == 0)
+		rc = write_identity(d, &sup, &s->slot[slot].id);
+	if (rc < 0)
+		return op_fail(ctx, rc, "cannot format %s: %s", d->path, err_text(rc));
+	log_info("meta", "an empty drive is formatted for its slot slot=%u path=%s", slot, d->path);
+	return 0;
+}
+
+int drive_identify(struct meta_set *s, unsigned slot, struct drive *d, struct op_ctx *ctx)
+{
+	struct identity id;
+	int rc = identity_read(d, &id);
+
+	if (rc == -ENODATA)
+		return format_replacement(s, slot, d, ctx);
+	if (rc < 0)
+		return op_fail(ctx, rc, "%s: %s; %s", d->path, err_text(rc), cure(rc));
+	if (memcmp(id.deployment, s->deployment, 16) != 0 || id.pool != s->p.pool || id.set != s->p.set || id.n != s->n ||
+	    id.m != s->m)
+		return op_fail(ctx, -QE_DRIVE_FOREIGN, "%s is a drive of another set; %s", d->path, cure(-QE_DRIVE_FOREIGN));
+	if (id.slot != slot)
+		return op_fail(ctx, -QE_DRIVE_FOREIGN, "%s belongs to slot %u of this set, not to slot %u", d->path, id.slot, slot);
+	s->slot[slot].id = id;
+	return 0;
 }
 
 int drives_find(struct meta_set *s, struct op_ctx *ctx)

@@ -24,12 +24,21 @@ void isr_slot_error(void *arg, unsigned slot, int rc)
 {
 	struct meta_set *s = arg;
 
-	log_debug("meta", "slot %u: %s", slot, err_text(rc));
+	slot_note(s, slot, "payload: %s", err_text(rc));
 	__atomic_fetch_or(&s->slot_errors, 1u << slot, __ATOMIC_SEQ_CST);
 	set_kick(s);
 }
 
+void isr_joiner_fails(struct meta_set *s, const char *what, int rc)
+{
+	slot_note(s, (unsigned)__builtin_ctz(s->join_mask), "%s: %s", what, err_text(rc));
+	s->join_mask = 0;
+	if (meta_writable(s))
+		erasure_set_writers(s->erasure, s->in_mask);
+}
+
 struct leaving {
+	struct meta_set *s;
 	struct meta_batch *b;
 	unsigned slot;
 };
@@ -38,11 +47,12 @@ static void missing_from(void *arg, uint64_t segment, uint32_t from_4k)
 {
 	struct leaving *l = arg;
 
-	batch_missing(l->b, l->slot, segment, from_4k, 1);
+	if (!erasure_missing_covers(l->s->erasure, l->slot, segment, from_4k))
+		batch_missing(l->b, l->slot, segment, from_4k, MISSING_LEFT);
 }
 
 /* The record exists once it is built: from then on durable_seq stands still until it is flushed on all its members. */
-static void write_isr(struct meta_set *s, struct meta_batch *b)
+void isr_write(struct meta_set *s, struct meta_batch *b)
 {
 	struct wrec *r = wrec_get(s);
 
@@ -81,9 +91,12 @@ void isr_is_durable(struct meta_set *s)
 
 static void leave(struct meta_set *s, unsigned slot, struct meta_batch *b)
 {
+	slot_note(s, slot, "it failed");
+	log_warn("meta", "drive out slot=%u path=%s reason=\"%s\"", slot, s->slot[slot].d->path, s->slot[slot].why);
+	snprintf(s->isr.reason, sizeof s->isr.reason, "slot %u: %s", slot, s->slot[slot].why);
 	s->isr.slot[slot].state = ISR_OUT;
 	s->isr.slot[slot].index = ISR_INDEX_NONE;
-	erasure_unflushed_ranges(s->erasure, slot, missing_from, &(struct leaving){b, slot});
+	erasure_unflushed_ranges(s->erasure, slot, missing_from, &(struct leaving){s, b, slot});
 	journal_drop_slot(&s->journal, slot);
 	drive_set_out(s->slot[slot].d, true, NULL);
 	if (s->slot[slot].index)
@@ -107,14 +120,12 @@ bool isr_remove_failed(struct meta_set *s)
 	struct meta_batch *b = meta_batch_new(s, META_DURABLE, OP_HEAL);
 	ASSERT(b);
 	s->in_mask = left;
-	erasure_set_writers(s->erasure, left);
-	snprintf(s->isr.reason, sizeof s->isr.reason, "failed slots %x", out);
+	erasure_set_writers(s->erasure, left | s->join_mask);
 	for (unsigned i = 0; i < s->n; i++)
 		if (out & 1u << i)
 			leave(s, i, b);
 	s->fail_mask &= ~out;
-	log_warn("meta", "drives removed from the in-sync list slots=%x left=%x", out, left);
-	write_isr(s, b);
+	isr_write(s, b);
 	return true;
 }
 
@@ -128,7 +139,7 @@ void isr_strike_index(struct meta_set *s, uint32_t slots)
 		if (slots & 1u << i)
 			s->isr.slot[i].index = ISR_INDEX_NONE;
 	snprintf(s->isr.reason, sizeof s->isr.reason, "index copies struck %x", slots);
-	write_isr(s, b);
+	isr_write(s, b);
 }
 
 void isr_index_good(struct meta_set *s, unsigned slot)
@@ -138,7 +149,7 @@ void isr_index_good(struct meta_set *s, unsigned slot)
 	ASSERT(b);
 	s->isr.slot[slot].index = ISR_INDEX_GOOD;
 	snprintf(s->isr.reason, sizeof s->isr.reason, "index copy rebuilt %u", slot);
-	write_isr(s, b);
+	isr_write(s, b);
 }
 
 static void fail_list(struct meta_set *s, struct list *batches, int rc)
@@ -158,7 +169,8 @@ void isr_abandon(struct meta_set *s)
 		fail_list(s, &r->batches, -QE_UNKNOWN_OUTCOME);
 		wrec_put(s, r);
 	}
-	round_release(s);
+	round_release(&s->round);
+	round_release(&s->join_round);
 	fail_list(s, &s->wait_durable, -QE_UNKNOWN_OUTCOME);
 	fail_list(s, &s->barriers, -QE_UNKNOWN_OUTCOME);
 	answer_waiters(s, 0, -QE_UNKNOWN_OUTCOME);
@@ -174,8 +186,12 @@ void isr_below_w(struct meta_set *s, const char *why)
 		  s->in_mask, s->fail_mask & s->in_mask, s->w);
 	__atomic_store_n(&s->writable, false, __ATOMIC_SEQ_CST);
 	erasure_set_writers(s->erasure, 0);
-	for (unsigned i = 0; i < s->n; i++)
-		if ((s->fail_mask & s->in_mask & 1u << i) && s->slot[i].d)
-			drive_set_out(s->slot[i].d, true, NULL);
+	s->join_mask = 0;
+	for (unsigned i = 0; i < s->n; i++) {
+		if (!(s->fail_mask & s->in_mask & 1u << i) || !s->slot[i].d)
+			continue;
+		log_warn("meta", "drive out slot=%u path=%s reason=\"%s\"", i, s->slot[i].d->path, s->slot[i].why);
+		drive_set_out(s->slot[i].d, true, NULL);
+	}
 	isr_abandon(s);
 }

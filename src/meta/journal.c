@@ -111,6 +111,45 @@ void journal_drop_slot(struct journal *j, unsigned slot)
 	mutex_unlock(&j->lock);
 }
 
+void journal_take_slot(struct journal *j, unsigned slot, struct drive *d)
+{
+	mutex_lock(&j->lock);
+	/* What is being made ready now does not know of it, and will be found lacking. */
+	while (j->preparing)
+		cond_wait(&j->prepared, &j->lock);
+	j->drive[slot] = d;
+	mutex_unlock(&j->lock);
+}
+
+unsigned journal_lacking(struct journal *j, unsigned slot, uint64_t *ret, unsigned max)
+{
+	unsigned n = 0;
+
+	LIST_FOREACH(it, &j->used)
+		if (!LIST_ENTRY(it, struct log_file, node)->file[slot] && n < max)
+			ret[n++] = LIST_ENTRY(it, struct log_file, node)->log;
+	mutex_lock(&j->lock);
+	if (j->ready && !j->ready->file[slot] && n < max)
+		ret[n++] = j->ready->log;
+	mutex_unlock(&j->lock);
+	return n;
+}
+
+static void give_file(struct log_file *lf, unsigned slot, uint64_t log, struct drive_file *f)
+{
+	if (lf && lf->log == log && !lf->file[slot])
+		lf->file[slot] = drive_file_ref(f);
+}
+
+void journal_give(struct journal *j, unsigned slot, uint64_t log, struct drive_file *f)
+{
+	LIST_FOREACH(it, &j->used)
+		give_file(LIST_ENTRY(it, struct log_file, node), slot, log, f);
+	mutex_lock(&j->lock);
+	give_file(j->ready, slot, log, f);
+	mutex_unlock(&j->lock);
+}
+
 unsigned journal_room(struct journal *j)
 {
 	mutex_lock(&j->lock);

@@ -58,6 +58,13 @@ void journal_exchange(struct journal *a, struct journal *b);
  * meanwhile may bring one back: called again until the drive has no users. */
 void journal_drop_slot(struct journal *j, unsigned slot);
 
+/* Another drive for a slot that was dropped: from now on files are made ready on it too. */
+void journal_take_slot(struct journal *j, unsigned slot, struct drive *d);
+/* The numbers of files, used or ready, that the slot has not: up to max. Under the writer's lock. */
+unsigned journal_lacking(struct journal *j, unsigned slot, uint64_t *ret, unsigned max);
+/* Its file of that number, if it still lacks it; takes a reference. Under the writer's lock. */
+void journal_give(struct journal *j, unsigned slot, uint64_t log, struct drive_file *f);
+
 /* Free files that only what frees space may take: a checkpoint of all the others must fit into them. */
 static inline unsigned journal_reserve(const struct journal *j)
 {

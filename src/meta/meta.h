@@ -199,6 +199,17 @@ struct drive *meta_drive_of(struct meta_set *s, unsigned slot); /* held: drive_u
  * I/O that was issued to it has returned. *ret_old NULL: it had none. -EBUSY: not yet, call it again; -EINVAL: the slot
  * takes part (`in` or `joining`) in a set that writes. */
 int meta_slot_release(struct meta_set *s, unsigned slot, struct drive **ret_old) WARN_UNUSED;
+/* Takes a drive into a slot that has none, while the set serves (STORAGE.md R10): one of this slot that comes back, or a
+ * blank one, which is formatted. Blocks until the slot is `in`. -EBUSY: the slot has a drive. Else the drive is lent to the
+ * set, also when it fails: then the slot is out as before, meta_slot_release gives the drive back, and it may be tried
+ * again. Nothing is written to a drive that does not belong here. ctx->detail names the cause. -QE_QUORUM_WRITE: the set
+ * does not write; -QE_DRIVE_FOREIGN, -QE_DRIVE_FORMAT, -QE_DRIVE_LOCKED; an error of the drive. */
+int meta_slot_join(struct meta_set *s, struct drive *d, unsigned slot, struct op_ctx *ctx) WARN_UNUSED;
+/* Takes a drive that is `in` out, durably, for the reason given. -EINVAL: it is not; -QE_QUORUM_WRITE: too few would be
+ * left (`force`: then the set stops writing). */
+int meta_slot_remove(struct meta_set *s, unsigned slot, bool force, const char *why) WARN_UNUSED;
+/* Why a slot is not `in`, as far as it is known; empty when nothing is wrong. */
+void meta_slot_why(struct meta_set *s, unsigned slot, char *ret, size_t cap);
 
 /* ---- The set writes again ------------------------------------------------------------------------------------------ */
 /* The set is below W (meta_writable is false, from its start or since drives were lost) and drives have returned: R1 to R8

@@ -237,19 +237,26 @@ static int note_orphan(void *arg, const char *name)
 	return at ? 0 : -ENOMEM;
 }
 
+void reclaim_orphans_of(struct meta_set *s, struct drive *d)
+{
+	struct orphans o = {.s = s};
+
+	if (drive_list(d, "seg", note_orphan, &o) == 0)
+		for (unsigned i = 0; i < o.names.n; i++) {
+			log_debug("meta", "unlinks %s of %s: no row names it", (char *)o.names.p + NAME_BYTES * i, d->path);
+			(void)!drive_unlink(d, (char *)o.names.p + NAME_BYTES * i);
+		}
+	vec_free(&o.names);
+}
+
 void reclaim_orphans(struct meta_set *s)
 {
 	for (unsigned i = 0; i < s->n; i++) {
-		struct orphans o = {.s = s};
 		CLEANUP_DRIVE struct drive *d = meta_drive_of(s, i);
 		mutex_lock(&s->writer);
 		bool in = s->in_mask & 1u << i;
 		writer_unlock(s);
-		if (d && in && meta_writable(s) && drive_list(d, "seg", note_orphan, &o) == 0)
-			for (unsigned j = 0; j < o.names.n; j++) {
-				log_debug("meta", "unlinks %s of slot %u: no row names it", (char *)o.names.p + NAME_BYTES * j, i);
-				(void)!drive_unlink(d, (char *)o.names.p + NAME_BYTES * j);
-			}
-		vec_free(&o.names);
+		if (d && in && meta_writable(s))
+			reclaim_orphans_of(s, d);
 	}
 }

@@ -82,7 +82,10 @@ int record_place(struct meta_set *s, uint32_t len, bool control)
 	if (!control && journal_room(j) <= journal_reserve(j))
 		return -QE_FULL;
 	int rc = journal_prepare(j, j->cur ? j->cur->log + 1 : s->start.log, &failed);
+	slots_note(s, failed, "a log file cannot be made");
 	s->fail_mask |= failed & s->in_mask;
+	if (failed & s->join_mask)
+		isr_joiner_fails(s, "making a log file", -EIO);
 	if (rc == 0)
 		journal_roll(j);
 	return rc;
@@ -131,7 +134,7 @@ static void build_payload(struct meta_set *s, struct wrec *r, size_t head_room, 
 	for (unsigned c = 0; c < s->ncell; c++) {
 		unsigned slot = record_cell_slot(c, r->head.first_seq, s->n);
 		cells[c] = r->buf[slot] + at;
-		if (s->in_mask & 1u << slot)
+		if ((s->in_mask | s->join_mask) & 1u << slot)
 			r->head.cells |= (uint16_t)(1u << slot);
 	}
 	fill_cells(s, r, cells, cell_len);
@@ -188,7 +191,7 @@ int record_build(struct meta_set *s, struct wrec *r, enum record_type type, uint
 		return rc;
 	size_t head_room = j->off == LOG_HEAD_BYTES ? LOG_HEAD_BYTES : 0;
 	for (unsigned i = 0; i < s->n; i++)
-		if ((cell_len || (s->in_mask & 1u << i)) && !wrec_room(r, i, head_room + len))
+		if ((cell_len || ((s->in_mask | s->join_mask) & 1u << i)) && !wrec_room(r, i, head_room + len))
 			return -ENOMEM;
 	r->head = (struct record_head){
 		.type = (uint16_t)type,
@@ -208,7 +211,7 @@ int record_build(struct meta_set *s, struct wrec *r, enum record_type type, uint
 	r->head.body_crc = checksum_crc32c(0, s->body.data, s->body.len);
 	record_head_encode(&r->head, head);
 	for (unsigned i = 0; i < s->n; i++)
-		if (s->in_mask & 1u << i)
+		if ((s->in_mask | s->join_mask) & 1u << i)
 			build_slot(s, r, i, head_room, head);
 	r->len = head_room + len;
 	r->log = j->cur;
@@ -226,11 +229,65 @@ int record_build(struct meta_set *s, struct wrec *r, enum record_type type, uint
 /* ---- Records: writing --------------------------------------------------------------------------------------------- */
 static void slot_fails(struct meta_set *s, unsigned slot, const char *what, int rc)
 {
-	if (s->fail_mask & 1u << slot)
+	if (s->join_mask & 1u << slot)
+		isr_joiner_fails(s, what, rc);
+	if ((s->fail_mask | ~s->in_mask) & 1u << slot)
 		return;
 	s->fail_mask |= 1u << slot;
-	log_warn("meta", "drive fails slot=%u path=%s while=%s error=\"%s\"", slot,
-		 s->slot[slot].d ? s->slot[slot].d->path : "-", what, err_text(rc));
+	slot_note(s, slot, "%s: %s", what, err_text(rc));
+}
+
+static void record_done(struct drive_io *io)
+{
+	struct slot_io *si = CONTAINER_OF(io, struct slot_io, io);
+	struct wrec *r = si->owner;
+
+	drive_file_unref(io->file);
+	r->waiting &= ~(1u << si->slot);
+	r->inflight--;
+	r->s->join_inflight -= si->joins;
+	if (io->result < 0 && (si->joins || !r->detached))
+		slot_fails(r->s, si->slot, "write", io->result);
+	if (r->detached && r->inflight == 0)
+		wrec_put(r->s, r);
+}
+
+static void submit_slot(struct meta_set *s, struct wrec *r, unsigned slot, unsigned flags)
+{
+	r->s = s;
+	r->io[slot] = (struct slot_io){
+		.io = {
+			.file = drive_file_ref(r->log->file[slot]),
+			.op = DRIVE_IO_WRITE,
+			.flags = flags,
+			.buf = r->buf[slot],
+			.len = r->len,
+			.off = r->off,
+			.done = record_done,
+		},
+		.owner = r,
+		.slot = slot,
+	};
+	r->inflight++;
+	drive_queue_submit(s->queue, &r->io[slot].io);
+}
+
+/* Never waited for: neither a write nor a flush of a joining drive delays anybody. */
+static void submit_joiner(struct meta_set *s, struct wrec *r)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		if (!(s->join_mask & 1u << i))
+			continue;
+		if (!r->log->file[i]) {
+			isr_joiner_fails(s, "open", -EIO);
+			continue;
+		}
+		r->log->dirty |= 1u << i;
+		s->join_inflight++;
+		submit_slot(s, r, i, 0);
+		r->io[i].joins = true;
+	}
+	drive_queue_flush(s->queue);
 }
 
 void record_write_sync(struct meta_set *s, struct wrec *r)
@@ -245,25 +302,12 @@ void record_write_sync(struct meta_set *s, struct wrec *r)
 	}
 	if (!s->dirty_since_ns)
 		s->dirty_since_ns = clock_mono_ns();
-}
-
-static void record_done(struct drive_io *io)
-{
-	struct slot_io *si = CONTAINER_OF(io, struct slot_io, io);
-	struct wrec *r = si->owner;
-
-	drive_file_unref(io->file);
-	r->waiting &= ~(1u << si->slot);
-	r->inflight--;
-	if (io->result < 0 && !r->detached)
-		slot_fails(r->s, si->slot, "write", io->result);
-	if (r->detached && r->inflight == 0)
-		wrec_put(r->s, r);
+	if (s->join_mask)
+		submit_joiner(s, r);
 }
 
 void record_submit(struct meta_set *s, struct wrec *r)
 {
-	r->s = s;
 	for (unsigned i = 0; i < s->n; i++) {
 		if (!(s->in_mask & ~s->fail_mask & 1u << i))
 			continue;
@@ -271,24 +315,12 @@ void record_submit(struct meta_set *s, struct wrec *r)
 			slot_fails(s, i, "open", -EIO);
 			continue;
 		}
-		r->io[i] = (struct slot_io){
-			.io = {
-				.file = drive_file_ref(r->log->file[i]),
-				.op = DRIVE_IO_WRITE,
-				.flags = DRIVE_DIRECT | DRIVE_DSYNC,
-				.buf = r->buf[i],
-				.len = r->len,
-				.off = r->off,
-				.done = record_done,
-			},
-			.owner = r,
-			.slot = i,
-		};
 		r->waiting |= 1u << i;
-		r->inflight++;
-		drive_queue_submit(s->queue, &r->io[i].io);
+		submit_slot(s, r, i, DRIVE_DIRECT | DRIVE_DSYNC);
 	}
 	drive_queue_flush(s->queue);
+	if (s->join_mask)
+		submit_joiner(s, r);
 }
 
 /* ---- Flush rounds ------------------------------------------------------------------------------------------------- */
@@ -344,7 +376,7 @@ static void round_add(struct meta_set *s, struct round *r, unsigned slot, struct
 	r->inflight++;
 }
 
-static void round_slot(struct meta_set *s, struct round *r, unsigned slot)
+static void round_slot(struct meta_set *s, struct round *r, unsigned slot, bool cells)
 {
 	struct erasure_flush ef[ROUND_SEGMENTS];
 
@@ -356,7 +388,7 @@ static void round_slot(struct meta_set *s, struct round *r, unsigned slot)
 		if (lf->file[slot])
 			round_add(s, r, slot, drive_file_ref(lf->file[slot]), NULL);
 	}
-	if (!s->cells_dirty)
+	if (!cells)
 		return;
 	unsigned n = erasure_flush_begin(s->erasure, slot, ef, ROUND_SEGMENTS);
 	for (unsigned i = 0; i < n; i++)
@@ -364,37 +396,65 @@ static void round_slot(struct meta_set *s, struct round *r, unsigned slot)
 	r->partial |= n == ROUND_SEGMENTS;
 }
 
-/* Covers every record that is applied. True: there is a round (perhaps with nothing to wait for). */
-bool round_begin(struct meta_set *s)
+static struct round *round_new(struct meta_set *s)
 {
 	struct round *r = calloc(1, sizeof *r);
 
 	if (!r)
-		return false;
+		return NULL;
 	r->s = s;
 	r->erasure = erasure_set_hold(s->erasure);
 	r->seq = publish_applied_seq(&s->pub);
 	r->begun_ns = clock_mono_ns();
 	list_init(&r->ios);
+	return r;
+}
+
+static void round_submit(struct meta_set *s, struct round *r)
+{
+	LIST_FOREACH_SAFE(it, &r->ios)
+		drive_queue_submit(s->queue, &LIST_ENTRY(it, struct slot_io, node)->io);
+	drive_queue_flush(s->queue);
+}
+
+/* Covers every record that is applied. True: there is a round (perhaps with nothing to wait for). */
+bool round_begin(struct meta_set *s)
+{
+	struct round *r = round_new(s);
+
+	if (!r)
+		return false;
 	for (unsigned i = 0; i < s->n; i++)
 		if (s->in_mask & ~s->fail_mask & 1u << i)
-			round_slot(s, r, i);
+			round_slot(s, r, i, s->cells_dirty);
 	s->cells_dirty = r->partial;
 	s->dirty_since_ns = 0;
 	s->flush_wanted = false;
 	s->round = r;
 	STAT_ADD(s, flush_rounds, 1);
-	LIST_FOREACH_SAFE(it, &r->ios)
-		drive_queue_submit(s->queue, &LIST_ENTRY(it, struct slot_io, node)->io);
-	drive_queue_flush(s->queue);
+	round_submit(s, r);
 	return true;
 }
 
-void round_release(struct meta_set *s)
+void round_begin_joiner(struct meta_set *s)
 {
-	struct round *r = s->round;
+	struct round *r = round_new(s);
 
-	s->round = NULL;
+	ASSERT(!s->join_round && s->join_mask);
+	if (!r) {
+		isr_joiner_fails(s, "flush", -ENOMEM);
+		return;
+	}
+	round_slot(s, r, (unsigned)__builtin_ctz(s->join_mask), true);
+	s->join_round = r;
+	round_submit(s, r);
+}
+
+void round_release(struct round **at)
+{
+	struct round *r = *at;
+
+	*at = NULL;
 	if (!r)
 		return;
 	r->detached = true;

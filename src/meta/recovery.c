@@ -22,6 +22,14 @@ static unsigned bits(uint32_t mask)
 }
 
 /* ---- Superblocks -------------------------------------------------------------------------------------------------- */
+bool super_fits(const struct meta_set *s, unsigned slot)
+{
+	const struct super *p = &s->slot[slot].super;
+
+	return memcmp(p->deployment, s->deployment, 16) == 0 && memcmp(p->drive, s->slot[slot].id.drive, 16) == 0 &&
+	       p->slot == slot && p->n == s->n && p->m == s->m && p->log2_file == s->p.log2_journal_file;
+}
+
 int supers_find(struct meta_set *s, struct op_ctx *ctx)
 {
 	unsigned found = 0;
@@ -32,10 +40,9 @@ int supers_find(struct meta_set *s, struct op_ctx *ctx)
 			continue;
 		int rc = super_read(slot->d, true, &slot->super);
 		const struct super *p = &slot->super;
-		if (rc == 0 && (memcmp(p->deployment, s->deployment, 16) != 0 || memcmp(p->drive, slot->id.drive, 16) != 0 ||
-				p->slot != i || p->n != s->n || p->m != s->m))
-			rc = -QE_DRIVE_FORMAT;
-		if (rc == 0 && found && p->log2_file != s->p.log2_journal_file)
+		if (rc == 0 && !found)
+			s->p.log2_journal_file = p->log2_file;
+		if (rc == 0 && !super_fits(s, i))
 			rc = -QE_DRIVE_FORMAT;
 		if (rc < 0) {
 			log_error("meta", "drive left out: its superblock is not valid path=%s error=\"%s\"", slot->d->path,
@@ -44,7 +51,6 @@ int supers_find(struct meta_set *s, struct op_ctx *ctx)
 			continue;
 		}
 		slot->has_super = true;
-		s->p.log2_journal_file = p->log2_file;
 		found++;
 	}
 	return found ? 0 : op_fail(ctx, -QE_QUORUM_READ, "no drive has a valid superblock");
@@ -476,7 +482,7 @@ static struct meta_batch *epoch_batch(struct recovery *r)
 	b->time = s->last_wall_ns = MAX(clock_wall_ns(), s->last_wall_ns + 1);
 	for (unsigned i = 0; i < r->missing.n; i++) {
 		const struct found_missing *m = VEC_AT(&r->missing, struct found_missing, i);
-		batch_missing(b, m->slot, m->segment, m->from_4k, 3);
+		batch_missing(b, m->slot, m->segment, m->from_4k, MISSING_RECOVERY);
 	}
 	erasure_seal_open(s->erasure, seal_one, &(struct sealing){s, b});
 	batch_seal(b);
@@ -730,7 +736,7 @@ int recovery_run(struct meta_set *s, struct op_ctx *ctx)
 
 	read_boot_id(s);
 	for (unsigned i = 0; rc == 1 && i <= s->n; i++) {
-		struct recovery r = {.s = s, .ctx = ctx};
+		struct recovery r = {.s = s, .ctx = ctx, .queue = s->queue};
 		list_init(&r.records);
 		rc = attempt(&r);
 		scan_done(&r);

@@ -45,6 +45,7 @@ struct window {
 struct recovery {
 	struct meta_set *s;
 	struct op_ctx *ctx;
+	struct drive_queue *queue; /* its reads */
 	uint32_t counted;         /* R1, after R4 */
 	bool read_only;
 	struct super_start start;
@@ -79,6 +80,8 @@ int scan_files(struct recovery *r);             /* R3's settling; drives that fa
 int scan_journals(struct recovery *r) WARN_UNUSED;
 void scan_forget(struct recovery *r);            /* the records, for another scan */
 void scan_done(struct recovery *r);
+/* Opened by somebody else (takes a reference): what is read of it before the scan. */
+int scan_add_file(struct recovery *r, unsigned slot, uint64_t log, struct drive_file *f) WARN_UNUSED;
 struct found_file *scan_file(struct recovery *r, unsigned slot, uint64_t log);
 /* Bytes of a slot's file; NULL: absent. Valid until the next call for this slot. */
 const uint8_t *scan_bytes(struct recovery *r, unsigned slot, uint64_t log, uint32_t off, uint32_t len);
@@ -96,6 +99,10 @@ void learn_rows(struct recovery *r, struct found_record *f); /* segments and mis
 
 /* recovery_repair.c: slots that are complete and flushed */
 uint32_t repair_drives(struct recovery *r);
+/* Up to and with `last`: copies of records and payload cells that the slots lack, unflushed. Returns the slots that failed;
+ * *ret_written (may be NULL): those that something was written to. */
+uint32_t repair_records(struct recovery *r, const struct found_record *last, uint32_t slots, uint32_t *ret_written);
+int repair_zero_block(struct drive_file *f, uint32_t off); /* so that nothing begins there */
 uint32_t journal_adopt(struct recovery *r, uint32_t slots); /* the writer takes over the files; slots that failed */
 
 /* recovery_replay.c */

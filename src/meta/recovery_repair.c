@@ -70,7 +70,7 @@ static int ensure_head(struct recovery *r, unsigned slot, struct found_file *fil
 	return rc;
 }
 
-static int zero_block(struct drive_file *f, uint32_t off)
+int repair_zero_block(struct drive_file *f, uint32_t off)
 {
 	static const uint8_t zeros[DRIVE_BLOCK] __attribute__((aligned(DRIVE_BLOCK)));
 
@@ -142,9 +142,9 @@ static uint32_t record_needs(const struct recovery *r, const struct found_record
 }
 
 /* Returns the slots that failed. */
-static uint32_t repair_record(struct recovery *r, struct found_record *f, uint32_t slots)
+static uint32_t repair_record(struct recovery *r, struct found_record *f, uint32_t slots, uint32_t needs)
 {
-	uint32_t needs = record_needs(r, f, slots), failed = 0;
+	uint32_t failed = 0;
 	bool opens = f->off == LOG_HEAD_BYTES;
 	struct image im = {0};
 
@@ -237,9 +237,9 @@ static int truncate_slot(struct recovery *r, unsigned slot)
 		struct found_file *f = VEC_AT(&r->files[slot], struct found_file, i);
 		int rc = 0;
 		if (f->log == r->kept->log)
-			rc = zero_block(f->f, end);
+			rc = repair_zero_block(f->f, end);
 		else if (!kept_log(r, f->log) && f->first.len) {
-			rc = zero_block(f->f, LOG_HEAD_BYTES);
+			rc = repair_zero_block(f->f, LOG_HEAD_BYTES);
 			f->first.len = 0;
 		}
 		if (rc < 0)
@@ -275,15 +275,25 @@ static int finish_slot(void *arg, unsigned slot)
 	return rc ? rc : flush_segments(r, slot);
 }
 
+uint32_t repair_records(struct recovery *r, const struct found_record *last, uint32_t slots, uint32_t *ret_written)
+{
+	uint32_t left = slots, written = 0;
+
+	for (struct found_record *f = r->root; f != last;) {
+		f = f->next;
+		uint32_t needs = record_needs(r, f, left);
+		written |= needs;
+		left &= ~repair_record(r, f, left, needs);
+	}
+	if (ret_written)
+		*ret_written = written;
+	return slots & ~left;
+}
+
 uint32_t repair_drives(struct recovery *r)
 {
-	uint32_t slots = r->counted;
+	uint32_t slots = r->counted & ~repair_records(r, r->kept, r->counted, NULL);
 
-	for (struct found_record *f = r->root->next; f; f = f->next) {
-		slots &= ~repair_record(r, f, slots);
-		if (f == r->kept)
-			break;
-	}
 	/* Nothing behind the start: the file that the next record goes to must be there. */
 	for (unsigned i = 0; r->kept == r->root && i < r->s->n; i++) {
 		struct found_file *file;

@@ -59,6 +59,16 @@ static int look_at_file(struct recovery *r, unsigned slot, struct found_file *f)
 	return 0; /* unreadable: as if it held nothing */
 }
 
+int scan_add_file(struct recovery *r, unsigned slot, uint64_t log, struct drive_file *f)
+{
+	struct found_file *at = vec_push(&r->files[slot], sizeof *at);
+
+	if (!at)
+		return -ENOMEM;
+	*at = (struct found_file){.log = log, .f = drive_file_ref(f)};
+	return look_at_file(r, slot, at);
+}
+
 static int settle_slot(void *arg, unsigned slot)
 {
 	struct recovery *r = arg;
@@ -190,12 +200,12 @@ static void fetch(struct recovery *r, uint32_t slots, uint64_t log, uint32_t off
 		};
 		io[i].io.result = 1; /* one of this fetch */
 		pending++;
-		drive_queue_submit(r->s->queue, &io[i].io);
+		drive_queue_submit(r->queue, &io[i].io);
 		slots |= 1u << (i + 16);
 	}
-	drive_queue_flush(r->s->queue);
+	drive_queue_flush(r->queue);
 	while (pending)
-		drive_queue_reap(r->s->queue, NS_PER_S);
+		drive_queue_reap(r->queue, NS_PER_S);
 	for (unsigned i = 0; i < r->s->n; i++)
 		if ((slots & 1u << (i + 16)) && io[i].io.result < 0)
 			read_blocks(&r->win[i], io[i].io.file);

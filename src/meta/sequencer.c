@@ -560,14 +560,22 @@ static int check_segments(struct group *g, const struct meta_batch *b)
 	return 0;
 }
 
-/* A segment born while a slot is not `in` lacks that slot's cells from its start (STORAGE.md, Degraded write). */
+/* A segment born while a slot is not `in` lacks that slot's cells from its start (STORAGE.md, Degraded write), so does one
+ * that was made while the slot had no drive, though its first blob comes when it is `in` again. A joining slot that has
+ * all of it gets a row until it is `in`. */
 static void put_born_missing(struct group *g, struct meta_batch *b, uint64_t segment)
 {
 	struct meta_set *s = g->s;
+	uint32_t has = erasure_segment_slots(s->erasure, segment);
 
 	for (unsigned i = 0; i < s->n; i++)
-		if (!(s->in_mask & 1u << i))
-			batch_missing(b, i, segment, 0, 2);
+		if (!(s->in_mask & has & 1u << i))
+			batch_missing(b, i, segment, 0, MISSING_BORN);
+	if (!(s->join_mask & has))
+		return;
+	uint64_t *born = vec_push(&s->join_born, sizeof *born);
+	if (born) /* else the row stays, to be healed */
+		*born = segment;
 }
 
 void batch_missing(struct meta_batch *b, unsigned slot, uint64_t segment, uint32_t from_4k, uint8_t reason)
@@ -631,6 +639,14 @@ void group_begin(struct group *g, uint64_t first_seq)
 	g->undo.n = g->touched.n = 0;
 }
 
+/* Slots whose cell counts: a drive that left and came back has lost what lies under its `missing` row. */
+static uint32_t stripe_slots(struct meta_set *s, const struct erasure_stripe *st)
+{
+	uint32_t missing = erasure_missing_mask(s->erasure, st->segment, st->offset_4k, st->offset_4k + st->cell_4k);
+
+	return st->slot_mask & (s->in_mask | s->join_mask) & ~missing;
+}
+
 /* Every stripe must still have K cells on drives that count. */
 static int check_stripes(struct group *g, struct meta_batch *b)
 {
@@ -646,7 +662,7 @@ static int check_stripes(struct group *g, struct meta_batch *b)
 		if (!erasure_segment_get(s->erasure, eb->segment, &info) || info.state == SEGMENT_DEAD)
 			return -QE_BUSY;
 		for (unsigned j = 0; j < eb->nstripes; j++) {
-			if ((unsigned)__builtin_popcount(eb->stripes[j].slot_mask & s->in_mask) < s->k)
+			if ((unsigned)__builtin_popcount(stripe_slots(s, &eb->stripes[j]) & s->in_mask) < s->k)
 				return -QE_QUORUM_WRITE;
 			b->unflushed |= erasure_stripe_unflushed(s->erasure, &eb->stripes[j]);
 		}
@@ -789,7 +805,7 @@ static unsigned put_stripes(struct meta_set *s, struct buf *body, const struct m
 		for (unsigned j = 0; j < eb->nstripes; j++) {
 			if (!b->unflushed || !erasure_stripe_unflushed(s->erasure, &eb->stripes[j]))
 				continue;
-			record_stripe_put(body, &eb->stripes[j], (uint16_t)(eb->stripes[j].slot_mask & s->in_mask));
+			record_stripe_put(body, &eb->stripes[j], (uint16_t)stripe_slots(s, &eb->stripes[j]));
 			n++;
 		}
 	}

@@ -103,7 +103,9 @@ static void tick_writer(struct meta_set *s)
 	mutex_lock(&s->writer);
 	if (meta_writable(s)) {
 		uint64_t timeout = s->p.drive_timeout_ns;
-		s->fail_mask |= slots_overdue(s, now > timeout ? now - timeout : 0) & s->in_mask;
+		uint32_t overdue = slots_overdue(s, now > timeout ? now - timeout : 0) & s->in_mask;
+		slots_note(s, overdue, "no answer within the drive timeout");
+		s->fail_mask |= overdue;
 		if (s->dirty_since_ns && now - s->dirty_since_ns >= s->p.ordered_window_ns)
 			s->flush_wanted = true;
 		tick_pad(s, now);
@@ -135,6 +137,7 @@ static void tick_prepare(struct meta_set *s)
 	if (!wanted)
 		return;
 	if (journal_prepare(j, next, &failed) == 0 && failed) {
+		slots_note(s, failed, "a log file cannot be made");
 		__atomic_fetch_or(&s->slot_errors, failed, __ATOMIC_SEQ_CST);
 		set_kick(s);
 	}
@@ -392,6 +395,7 @@ void set_free(struct meta_set *s)
 	hash_each(&s->segments, free_segment, &s->segments);
 	hash_done(&s->segments);
 	group_done(&s->group);
+	vec_free(&s->join_born);
 	buf_free(&s->body);
 	vec_free(&s->stale);
 	fd_closep(&s->epfd);

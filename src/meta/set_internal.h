@@ -147,6 +147,7 @@ struct slot_io {
 	struct drive_io io;
 	void *owner;              /* struct wrec or struct round */
 	unsigned slot;
+	bool joins;               /* a record for a joining slot */
 	struct erasure_flush ef;  /* round: of a segment; file NULL: of a log */
 	struct list node;
 };
@@ -160,7 +161,7 @@ struct wrec {                     /* a record on its way */
 	struct log_file *log;
 	uint32_t off;             /* of the write, the file's header included */
 	bool dsync;               /* flushed when it has returned */
-	uint32_t waiting;         /* slots that have not returned */
+	uint32_t waiting;         /* `in` slots that have not returned */
 	unsigned inflight;
 	bool detached;            /* freed when nothing is in flight */
 	uint8_t *buf[SUPER_MAX_SLOTS];
@@ -190,6 +191,7 @@ struct set_slot {
 	bool counts;              /* R1 */
 	bool io_lost;             /* recovery: a promise or a settle failed */
 	bool index_checked, index_whole; /* recovery: of a copy that the ISR does not call good */
+	char why[96];             /* (D) why it left or cannot come back; empty: nothing is wrong */
 	struct index *index;      /* NULL: none */
 	bool index_lent;          /* revive.c: of the state that still serves; never closed here */
 };
@@ -213,6 +215,10 @@ struct meta_set {
 	struct isr_body isr;      /* (W) newest built */
 	uint32_t in_mask;         /* (W) of it */
 	uint32_t fail_mask;       /* (W) `in` slots that failed and are to be removed */
+	uint32_t join_mask;       /* (W) the slot that gets all records and cells without being waited for (R10); 0: none */
+	unsigned join_inflight;   /* (W) records on their way to it, or to one that was given up */
+	struct round *join_round; /* (W) its own flush */
+	struct vec join_born;     /* (W) uint64_t: segments that it has from their first cell on, with a `missing` row until `in` */
 	uint64_t isr_pending;     /* (W) Q2: sequence of an ISR or EPOCH record not flushed on all its members; 0: none */
 	uint64_t isr_epoch, isr_seq; /* (W) of the newest durable ISR body */
 	struct isr_body isr_durable; /* (W) */
@@ -311,7 +317,8 @@ int record_build(struct meta_set *s, struct wrec *r, enum record_type type, uint
 void record_write_sync(struct meta_set *s, struct wrec *r);  /* plain writes; failed slots go to fail_mask */
 void record_submit(struct meta_set *s, struct wrec *r);      /* RWF_DSYNC */
 bool round_begin(struct meta_set *s);
-void round_release(struct meta_set *s);
+void round_begin_joiner(struct meta_set *s); /* covers all that has returned from the joining slot: s->join_round */
+void round_release(struct round **r); /* forgets it; it goes when its last sync has returned */
 bool journal_dirty(const struct meta_set *s);
 /* Slots with I/O submitted before that has not returned. */
 uint32_t slots_overdue(const struct meta_set *s, uint64_t before_ns);
@@ -327,6 +334,9 @@ bool background_pilot(struct meta_set *s);
 
 /* isr.c (W) */
 uint32_t slots_in(const struct isr_body *isr);
+/* The joining slot failed: it gets nothing more. */
+void isr_joiner_fails(struct meta_set *s, const char *what, int rc);
+void isr_write(struct meta_set *s, struct meta_batch *b); /* s->isr, with the batch, as a record */
 bool isr_remove_failed(struct meta_set *s);
 void isr_strike_index(struct meta_set *s, uint32_t slots);
 void isr_index_good(struct meta_set *s, unsigned slot);
@@ -346,14 +356,19 @@ uint32_t slots_parallel(uint32_t slots, int (*fn)(void *arg, unsigned slot), voi
 int drives_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
 /* Fills the slots of s from s->p.drives with members of the set that `as` is, others are refused; nothing is written. */
 void drives_find_again(struct meta_set *s, const struct meta_set *as);
+/* R10: the identity of the drive fits the slot: into slot[].id. A blank drive is formatted for it; its journal has nothing
+ * yet, so it does not count (`member` unset). */
+int drive_identify(struct meta_set *s, unsigned slot, struct drive *d, struct op_ctx *ctx) WARN_UNUSED;
 
 /* recovery.c */
+bool super_fits(const struct meta_set *s, unsigned slot); /* slot[].super is one of this set, slot and drive */
 int supers_find(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED; /* reads them, takes over what they tell */
 int recovery_run(struct meta_set *s, struct op_ctx *ctx) WARN_UNUSED;
 /* The superblock of each slot of the mask (C): fill takes the set's state (W), put writes; returns the slots that failed. */
 void supers_fill(struct meta_set *s, uint32_t mask);
 uint32_t supers_put(struct meta_set *s, uint32_t mask);
 uint32_t supers_write(struct meta_set *s, uint32_t mask); /* both (W) */
+int supers_save(struct meta_set *s) WARN_UNUSED;          /* of all `in` slots; those that fail leave, durably (C) */
 void history_add(struct meta_set *s, const struct super_epoch *e);
 
 /* index_rebuild.c */
@@ -368,6 +383,7 @@ int destage_run(struct meta_set *s) WARN_UNUSED;
 /* reclaim.c */
 void reclaim_run(struct meta_set *s);            /* (C) */
 void reclaim_orphans(struct meta_set *s);        /* once, after the start */
+void reclaim_orphans_of(struct meta_set *s, struct drive *d);
 
 /* epoch.c */
 static inline uint64_t id_epoch(uint64_t id)
@@ -379,8 +395,27 @@ bool ids_low(const struct meta_set *s);
 uint64_t set_new_id(void *arg);
 int epoch_in_place(struct meta_set *s) WARN_UNUSED; /* (C) */
 
-/* slot.c (C, W) */
-void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d);
+/* join_copy.c */
+struct log_end {            /* of the last record built before the joining slot got them all */
+	uint64_t log, seq;
+	uint32_t off, crc;
+};
+/* Makes the retained logs of the slot equal to those of the `in` slots, up to `end`, which is durable; flushes them, reads
+ * them back, and completes the payload cells that can be, on `in` slots too. (C) */
+int join_copy(struct meta_set *s, unsigned slot, const struct log_end *end, struct op_ctx *ctx) WARN_UNUSED;
+
+/* slot.c */
+void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d); /* (C, W) */
+/* Keeps the first reason since the slot was well. */
+void slot_note(struct meta_set *s, unsigned slot, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void slots_note(struct meta_set *s, uint32_t slots, const char *why);
+void slot_well(struct meta_set *s, unsigned slot);
+
+/* writer.c */
+/* Everything that was built is durable, and nothing new is built until s->freezing falls. Lets go of the lock while it waits. False:
+ * the set does not write any more. (W) */
+bool writer_rest(struct meta_set *s);
+void writer_pause(struct meta_set *s); /* lets go of the lock for a moment (W) */
 
 /* revive.c */
 void retired_free(struct meta_set *s, bool wait); /* (C) */

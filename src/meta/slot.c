@@ -5,6 +5,9 @@
  * each under its lock, and whoever takes it from there for longer holds it (drive_hold); each open file, and so each I/O in
  * flight, holds it as well. So the pointer is taken out of all three first, and given back when it has no users.
  */
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "base/err.h"
 #include "meta/set_internal.h"
 
@@ -21,6 +24,61 @@ void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d)
 	MUTEX_GUARD(&s->drives_lock);
 
 	s->slot[slot].d = d;
+}
+
+void slot_note(struct meta_set *s, unsigned slot, const char *fmt, ...)
+{
+	char *why = s->slot[slot].why;
+	va_list ap;
+	MUTEX_GUARD(&s->drives_lock);
+
+	if (*why)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof s->slot[slot].why, fmt, ap);
+	va_end(ap);
+}
+
+void slots_note(struct meta_set *s, uint32_t slots, const char *why)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (slots & 1u << i)
+			slot_note(s, i, "%s", why);
+}
+
+void slot_well(struct meta_set *s, unsigned slot)
+{
+	MUTEX_GUARD(&s->drives_lock);
+
+	s->slot[slot].why[0] = '\0';
+}
+
+void meta_slot_why(struct meta_set *s, unsigned slot, char *ret, size_t cap)
+{
+	MUTEX_GUARD(&s->drives_lock);
+
+	snprintf(ret, cap, "%s", slot < s->n ? s->slot[slot].why : "");
+}
+
+int meta_slot_remove(struct meta_set *s, unsigned slot, bool force, const char *why)
+{
+	int rc = 0;
+
+	mutex_lock(&s->writer);
+	uint32_t in = s->in_mask & ~s->fail_mask, bit = 1u << slot;
+	if (slot >= s->n || !(in & bit) || !meta_writable(s)) {
+		rc = -EINVAL;
+	} else if (!force && (unsigned)__builtin_popcount(in & ~bit) < s->w) {
+		rc = -QE_QUORUM_WRITE;
+	} else {
+		slot_note(s, slot, "%s", why);
+		s->fail_mask |= bit;
+		writer_step(s);
+	}
+	uint64_t seq = s->next_seq - 1;
+	writer_unlock(s);
+	answers_run(s);
+	return rc < 0 ? rc : meta_wait_blocking(s, seq);
 }
 
 /* (C) The copy of a slot that is out: struck already. False: a view still reads it. */
@@ -43,7 +101,7 @@ static int release(struct meta_set *s, unsigned slot, struct drive **ret_old)
 	struct set_slot *at = &s->slot[slot];
 
 	mutex_lock(&s->writer);
-	bool used = meta_writable(s) && (s->in_mask & 1u << slot);
+	bool used = meta_writable(s) && ((s->in_mask | s->join_mask) & 1u << slot);
 	if (!used)
 		journal_drop_slot(&s->journal, slot);
 	writer_unlock(s);

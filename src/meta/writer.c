@@ -167,7 +167,7 @@ static bool step_round(struct meta_set *s)
 		s->flush_wanted = true;
 	else if (!r->partial)
 		advance(s, r->seq);
-	round_release(s);
+	round_release(&s->round);
 	return true;
 }
 
@@ -416,6 +416,15 @@ static bool step_refuse(struct meta_set *s)
 	return any;
 }
 
+static void take_slot_errors(struct meta_set *s)
+{
+	uint32_t errors = __atomic_exchange_n(&s->slot_errors, 0, __ATOMIC_SEQ_CST);
+
+	s->fail_mask |= errors & s->in_mask;
+	if (errors & s->join_mask)
+		isr_joiner_fails(s, "payload", -EIO);
+}
+
 void writer_step(struct meta_set *s)
 {
 	bool moved = true;
@@ -428,7 +437,7 @@ void writer_step(struct meta_set *s)
 	while (moved) {
 		if (drive_queue_inflight(s->queue))
 			drive_queue_reap(s->queue, 0);
-		s->fail_mask |= __atomic_exchange_n(&s->slot_errors, 0, __ATOMIC_SEQ_CST) & s->in_mask;
+		take_slot_errors(s);
 		if (!meta_writable(s)) {
 			moved = step_refuse(s);
 			continue;
@@ -461,6 +470,28 @@ void writer_unlock(struct meta_set *s)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&s->again, __ATOMIC_SEQ_CST))
 		writer_lead(s);
+}
+
+void writer_pause(struct meta_set *s)
+{
+	writer_unlock(s);
+	meta_drive(s);
+	clock_sleep_ns(50000);
+	mutex_lock(&s->writer);
+}
+
+bool writer_rest(struct meta_set *s)
+{
+	s->freezing = true;
+	for (;;) {
+		s->flush_wanted = true;
+		writer_step(s);
+		if (!meta_writable(s) || (list_empty(&s->unapplied) && !s->round && !s->isr_pending && !(s->fail_mask & s->in_mask) &&
+					  meta_durable_seq(s) == publish_applied_seq(&s->pub)))
+			break;
+		writer_pause(s);
+	}
+	return meta_writable(s);
 }
 
 /* ---- Queueing ----------------------------------------------------------------------------------------------------- */

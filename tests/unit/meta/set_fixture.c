@@ -4,6 +4,7 @@
  */
 #include "set_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -651,6 +652,61 @@ void rot_last_record(struct fixture *f, unsigned slot)
 	block[100] ^= 1;
 	assert_int_equal(pwrite(fd, block, sizeof block, last), sizeof block);
 	close(fd);
+}
+
+/* ---- Drives that come back ---------------------------------------------------------------------------------------- */
+bool slot_is_in(struct fixture *f, unsigned slot)
+{
+	struct meta_stats st;
+
+	meta_stats(f->s, &st);
+	return st.isr.slot[slot].state == ISR_IN;
+}
+
+void drive_leaves(struct fixture *f, unsigned slot)
+{
+	assert_int_equal(meta_slot_remove(f->s, slot, false, "the test says so"), 0);
+	assert_false(slot_is_in(f, slot));
+}
+
+void drive_given_back(struct fixture *f, unsigned slot)
+{
+	struct drive *old = NULL;
+	int rc = -EBUSY;
+
+	for (unsigned i = 0; i < 2000 && rc == -EBUSY; i++) {
+		rc = meta_slot_release(f->s, slot, &old);
+		if (rc == -EBUSY)
+			clock_sleep_ns(NS_PER_MS);
+	}
+	assert_int_equal(rc, 0);
+	if (old)
+		assert_ptr_equal(old, f->drive[slot]);
+	f->drive[slot] = drive_close(f->drive[slot]);
+}
+
+int drive_joins(struct fixture *f, unsigned slot)
+{
+	struct op_ctx ctx;
+	char path[96];
+
+	snprintf(path, sizeof path, "%s/d%u", f->root, slot);
+	assert_int_equal(f->bench ? drive_faulty_open(f->bench, path, &f->drive[slot]) :
+				    drive_posix_open(path, &f->drive[slot]), 0);
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = meta_slot_join(f->s, f->drive[slot], slot, &ctx);
+	snprintf(f->detail, sizeof f->detail, "%s", ctx.detail);
+	op_ctx_done(&ctx);
+	return rc;
+}
+
+void drive_returns(struct fixture *f, unsigned slot)
+{
+	drive_given_back(f, slot);
+	int rc = drive_joins(f, slot);
+	if (rc < 0)
+		fail_msg("slot %u does not join: %s (%s)", slot, err_text(rc), f->detail);
+	assert_true(slot_is_in(f, slot));
 }
 
 void make_blank(struct fixture *f, unsigned slot)

@@ -70,6 +70,12 @@ void stop_at_journal(struct fixture *f, enum drive_io_op op, unsigned nth);
 void fail_io(struct fixture *f, unsigned slot, const char *name, enum drive_io_op op, unsigned nth);
 /* Damages the body of the last record in the newest log of a drive. */
 void rot_last_record(struct fixture *f, unsigned slot);
+/* The slot leaves, and what then stands in its directory is taken in again. */
+void drive_leaves(struct fixture *f, unsigned slot);
+void drive_given_back(struct fixture *f, unsigned slot); /* by the set, and closed */
+int drive_joins(struct fixture *f, unsigned slot);       /* opened anew; detail is set */
+void drive_returns(struct fixture *f, unsigned slot);    /* all of it must succeed */
+bool slot_is_in(struct fixture *f, unsigned slot);
 void make_blank(struct fixture *f, unsigned slot);
 
 #endif

@@ -28,14 +28,6 @@ static void start(void)
 	fixture_reopen(&f, ALL(&f));
 }
 
-static bool slot_is_in(unsigned slot)
-{
-	struct meta_stats st;
-
-	meta_stats(f.s, &st);
-	return st.isr.slot[slot].state == ISR_IN;
-}
-
 static int release(unsigned slot)
 {
 	struct drive *old = NULL;
@@ -57,7 +49,7 @@ static void a_slot_that_takes_part_keeps_its_drive(void **state)
 	assert_int_equal(meta_slot_release(f.s, 1, &old), -EINVAL);
 	assert_int_equal(meta_slot_release(f.s, 4, &old), -EINVAL);
 	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
-	assert_true(slot_is_in(1));
+	assert_true(slot_is_in(&f, 1));
 	fixture_end(&f);
 }
 
@@ -72,7 +64,7 @@ static void a_slot_that_is_out_gives_its_drive_back(void **state)
 	assert_int_equal(meta_checkpoint(f.s), 0);
 	fail_io(&f, 1, "journal/", DRIVE_IO_WRITE, 1);
 	assert_int_equal(put(&f, META_DURABLE, 3, 33), 0);
-	assert_false(slot_is_in(1));
+	assert_false(slot_is_in(&f, 1));
 	assert_int_equal(release(1), 0);
 	assert_null(meta_drive_of(f.s, 1));
 	/* Closed whole: it can be opened and locked again, while the set goes on without it. */
@@ -111,7 +103,7 @@ static void a_cell_in_flight_holds_the_drive(void **state)
 	fault_bench_rule(f.bench, &(struct fault_rule){
 		.kind = FAULT_HANG, .slot = 1, .name = "seg/", .op = DRIVE_IO_WRITE, .nth = 2, .once = true});
 	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
-	assert_false(slot_is_in(1));
+	assert_false(slot_is_in(&f, 1));
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(release(1), -EBUSY);
 	fault_bench_release(f.bench);
@@ -141,7 +133,7 @@ static void readers_go_on_while_a_drive_goes(void **state)
 	assert_int_equal(erasure_writer_push(w, data, stripe, NULL, NULL), 0);
 	isr_slot_error(f.s, 1, -EIO);
 	meta_drive(f.s);
-	assert_false(slot_is_in(1));
+	assert_false(slot_is_in(&f, 1));
 	int rc = -EBUSY;
 	for (unsigned i = 0; i < 1000 && rc == -EBUSY; i++) {
 		rc = release(1);
