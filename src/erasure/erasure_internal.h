@@ -12,6 +12,7 @@
  *   cell_read.c  parallel reads of cells; stripe.c: a stripe's verified rows, decoded where needed
  *   blob_read.c  blobs from drives
  *   recover.c    check, repair, settle
+ *   heal.c, heal_io.c        many stripes verified and written anew (heal_internal.h)
  */
 #ifndef QUOIN_ERASURE_INTERNAL_H
 #define QUOIN_ERASURE_INTERNAL_H
@@ -180,6 +181,12 @@ void segment_unpin_locked(struct segment *seg);
  * it where it is absent. -ENODEV, -EIO: the slot has no drive that is to be used. */
 int segment_file(struct erasure_set *s, struct segment *seg, unsigned slot, unsigned flags, bool create,
                  struct drive_file **ret) WARN_UNUSED;
+/* A descriptor of the caller's own, by the name that the file has now. create: makes it where it is absent; -EBUSY: the
+ * lost one is in use. */
+int segment_file_own(struct erasure_set *s, struct segment *seg, unsigned slot, bool create,
+                     struct drive_file **ret) WARN_UNUSED;
+/* The header of the slot's file, on the medium when it returns. */
+int segment_header_write(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file *f) WARN_UNUSED;
 void segment_seal_locked(struct erasure_set *s, struct segment *seg);
 /* Makes a segment that has room for need_4k, on all writers. -QE_FULL, -QE_QUORUM_WRITE. Not yet known to the set. */
 int segment_make(struct erasure_set *s, enum segment_class cls, uint32_t need_4k, unsigned rotation,
@@ -285,5 +292,11 @@ struct stripe {
 /* Makes buf[] of the cells in `want` valid over [lo, hi). -QE_QUORUM_READ, -ENOMEM, or an error of crcs. */
 int stripe_need(struct stripe *t, uint32_t want) WARN_UNUSED;
 void stripe_done(struct stripe *t);
+
+/* ---- recover.c --------------------------------------------------------------------------------------------------- */
+/* Stripes come from records and rows: what cannot be is damage. */
+bool listed_fits(const struct erasure_set *s, const struct segment_info *i, const struct erasure_stripe *st);
+/* All rows of a stripe with its checksums at hand, to be read from the drives. 0: t->seg is pinned. -QE_CORRUPT. */
+int listed_begin(struct erasure_set *s, const struct erasure_stripe *st, struct stripe *t) WARN_UNUSED;
 
 #endif

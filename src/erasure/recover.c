@@ -17,8 +17,7 @@ static int listed_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uin
 	return 0;
 }
 
-/* Stripes come from records: what cannot be is damage. */
-static bool listed_fits(const struct erasure_set *s, const struct segment_info *i, const struct erasure_stripe *st)
+bool listed_fits(const struct erasure_set *s, const struct segment_info *i, const struct erasure_stripe *st)
 {
 	return st->ncell == s->ncell && st->block_log2 >= 12 && st->block_log2 <= 16 && st->cell_4k > 0 &&
 	       BYTES_4K(st->cell_4k) <= s->cell_max && st->offset_4k > 0 && st->offset_4k < i->size_4k &&
@@ -26,8 +25,7 @@ static bool listed_fits(const struct erasure_set *s, const struct segment_info *
 	       st->blocks_per_cell == DIV_ROUND_UP(BYTES_4K(st->cell_4k), 1ull << st->block_log2);
 }
 
-/* 0: seg is pinned. */
-static int listed_begin(struct erasure_set *s, const struct erasure_stripe *st, struct stripe *t)
+int listed_begin(struct erasure_set *s, const struct erasure_stripe *st, struct stripe *t)
 {
 	struct segment *seg = segment_pin(s, st->segment);
 

@@ -339,7 +339,7 @@ static unsigned take_old_files(struct erasure_set *s, struct drive_file *ret[ERA
 	return n;
 }
 
-static int write_header(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file *f)
+int segment_header_write(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file *f)
 {
 	unsigned cell = segment_cell_of(seg, slot);
 	struct segment_header h = {.info = seg->info, .set = s->set, .slot = (uint8_t)slot};
@@ -369,7 +369,7 @@ static int create_file(struct erasure_set *s, struct segment *seg, unsigned slot
 	int rc = drive_open(d, name, DRIVE_CREATE, BYTES_4K(seg->info.size_4k), &f);
 	if (rc < 0)
 		return rc;
-	rc = write_header(s, seg, slot, f);
+	rc = segment_header_write(s, seg, slot, f);
 	if (rc < 0) {
 		drive_file_unref(f);
 		unlink_quietly(s, seg->info.id, 1u << slot);
@@ -438,6 +438,42 @@ int segment_file(struct erasure_set *s, struct segment *seg, unsigned slot, unsi
 		drive_file_unref(old[i]);
 	*ret = f;
 	return 0;
+}
+
+/* What the set holds open of a file that was lost is another one than that which has the name now. -EBUSY: it is written
+ * to and not flushed. */
+static int replace_file(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file **f)
+{
+	MUTEX_GUARD(&s->lock);
+	const struct segment_slot *ss = &seg->slot[slot];
+	struct drive_file *old = seg->file[slot];
+
+	if (!old)
+		return 0;
+	if (ss->returned != OFFSET_NONE || ss->syncs)
+		return -EBUSY;
+	seg->file[slot] = *f;
+	*f = old;
+	return 0;
+}
+
+int segment_file_own(struct erasure_set *s, struct segment *seg, unsigned slot, bool create, struct drive_file **ret)
+{
+	struct drive_file *f;
+	int rc = open_file(s, seg, slot, false, ret);
+
+	if (rc != -ENOENT || !create)
+		return rc;
+	rc = create_file(s, seg, slot, &f);
+	if (rc < 0)
+		return rc;
+	rc = replace_file(s, seg, slot, &f);
+	drive_file_unref(f);
+	if (rc < 0) {
+		unlink_quietly(s, seg->info.id, 1u << slot);
+		return rc;
+	}
+	return open_file(s, seg, slot, false, ret);
 }
 
 /* What was written and not flushed through them counts as failed: no later sync through another descriptor covers it. */
