@@ -17,7 +17,7 @@ struct reader {
 	const struct erasure_place *at;
 	uint32_t block;
 	unsigned flags;
-	bool degraded;
+	struct erasure_read met;
 	/* The stripe that is read. */
 	uint64_t crc_base; /* number of its first checksum */
 	uint32_t offset_4k, cell_len;
@@ -112,6 +112,17 @@ static void stripe_begin(struct reader *r, struct stripe *t, uint32_t lo, uint32
 	};
 }
 
+static void note_met(struct reader *r, const struct stripe *t)
+{
+	r->met.degraded |= t->decoded;
+	if (!t->damaged)
+		return;
+	/* Stripes are read in the order of their offsets. */
+	if (!r->met.damaged_to_4k)
+		r->met.damaged_from_4k = t->offset_4k;
+	r->met.damaged_to_4k = t->offset_4k + 1;
+}
+
 /* The part of one data cell that is wanted. */
 struct piece {
 	uint32_t from, to; /* in the cell */
@@ -137,7 +148,7 @@ static int slow_pieces(struct reader *r, struct piece *piece, unsigned first)
 			memcpy(p->dst, t.buf[__builtin_ctz(m)] + (p->from - lo), p->to - p->from);
 		p->left = false;
 	}
-	r->degraded |= t.decoded;
+	note_met(r, &t);
 	stripe_done(&t);
 	return rc;
 }
@@ -319,7 +330,7 @@ static int packed_decode(struct reader *r, const struct packed_range *pr)
 		else
 			rc = -QE_CORRUPT; /* the rows of blob and stripe do not agree */
 	}
-	r->degraded |= t.decoded;
+	note_met(r, &t);
 	stripe_done(&t);
 	return rc;
 }
@@ -363,7 +374,7 @@ static bool place_fits(const struct erasure_set *s, const struct segment_info *i
 }
 
 int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t start, size_t len, void *dst,
-                 unsigned flags, bool *ret_degraded)
+                 unsigned flags, struct erasure_read *ret_met)
 {
 	if (start > at->stored_len || len > at->stored_len - start)
 		return -EINVAL;
@@ -378,9 +389,9 @@ int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t
 	segment_unpin(s, r.seg);
 	if (rc == 0)
 		STAT_ADD(s, bytes_read, len);
-	if (r.degraded)
+	if (r.met.degraded)
 		STAT_ADD(s, degraded_reads, 1);
-	if (ret_degraded)
-		*ret_degraded = r.degraded;
+	if (ret_met)
+		*ret_met = r.met;
 	return rc;
 }

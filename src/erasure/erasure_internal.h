@@ -156,6 +156,7 @@ void slot_report(struct erasure_set *s, unsigned slot, int rc);
 void slot_failed(struct erasure_set *s, unsigned slot, int rc); /* both; lock not held */
 /* The slot's drive, held (drive_unhold it); NULL: absent. */
 struct drive *slot_drive(struct erasure_set *s, unsigned slot);
+bool slot_there(struct erasure_set *s, unsigned slot); /* a drive that may be used */
 void blocks_sum(const void *p, uint32_t len, unsigned block_log2, uint32_t *ret);
 /* Number of blocks that differ. */
 unsigned blocks_verify(const void *p, uint32_t len, unsigned block_log2, const uint32_t *crc);
@@ -286,6 +287,7 @@ struct stripe {
 	uint8_t *buf[ERASURE_MAX_CELLS]; /* hi - lo bytes, where something was read or made */
 	uint32_t tried;                  /* cells that were read, or cannot be */
 	bool decoded;                    /* something was reconstructed */
+	bool damaged;                    /* a cell on a drive that is there is absent, unreadable or of other bytes */
 	uint16_t have[STRIPE_ROWS];      /* cells that are on their drive and good, by row */
 	uint16_t made[STRIPE_ROWS];      /* cells that were reconstructed and are good, by row */
 };

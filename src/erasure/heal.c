@@ -78,13 +78,6 @@ void *heal_room(void *array, unsigned *cap, unsigned n, size_t size)
 	return p;
 }
 
-bool heal_slot_there(struct erasure_set *s, unsigned slot)
-{
-	CLEANUP_DRIVE struct drive *d = slot_drive(s, slot);
-
-	return d && !drive_is_out(d);
-}
-
 /* ---- A stripe ---------------------------------------------------------------------------------------------------- */
 static const uint32_t *crcs_of(const struct heal_window *w, const struct heal_stripe *st, unsigned cell)
 {
@@ -164,7 +157,7 @@ static uint32_t lost_cells(struct erasure_healer *h, const struct heal_stripe *s
 
 	for (uint32_t m = lost; m; m &= m - 1) {
 		unsigned slot = segment_slot_of(h->seg, (unsigned)__builtin_ctz(m));
-		if (!heal_slot_there(h->set, slot))
+		if (!slot_there(h->set, slot))
 			continue;
 		h->done.slot[slot].bad++;
 		ret |= m & -m;
@@ -247,14 +240,14 @@ static bool slot_hung(struct erasure_set *s, unsigned slot)
 static uint32_t add_sources(const struct erasure_healer *h, uint32_t write, uint32_t check)
 {
 	struct erasure_set *s = h->set;
-	uint32_t ret = check & ~write, missing = missing_mask(s, h->seg->info.id, 0, UINT32_MAX);
+	uint32_t ret = check & ~write, missing = erasure_missing_mask(s, h->seg->info.id, 0, UINT32_MAX);
 	unsigned n = 0;
 
 	for (unsigned c = 0; c < s->ncell; c++)
 		n += ret >> segment_slot_of(h->seg, c) & 1;
 	for (unsigned c = 0; c < s->ncell && n < s->k; c++) {
 		unsigned slot = segment_slot_of(h->seg, c);
-		if (((ret | write | missing) & 1u << slot) || !heal_slot_there(s, slot) || slot_hung(s, slot))
+		if (((ret | write | missing) & 1u << slot) || !slot_there(s, slot) || slot_hung(s, slot))
 			continue;
 		ret |= 1u << slot;
 		n++;
@@ -272,7 +265,7 @@ int erasure_healer_begin(struct erasure_healer *h, uint64_t segment, uint32_t wr
 	if (!h->seg)
 		return -QE_CORRUPT;
 	for (unsigned i = 0; i < s->n; i++)
-		if (heal_slot_there(s, i) && segment_cell_of(h->seg, i) < s->ncell)
+		if (slot_there(s, i) && segment_cell_of(h->seg, i) < s->ncell)
 			there |= 1u << i;
 	h->write = write & there;
 	h->check = add_sources(h, write, check & there);

@@ -75,8 +75,6 @@ struct erasure_healer {
 	uint64_t moved;
 };
 
-bool heal_slot_there(struct erasure_set *s, unsigned slot); /* a drive that may be used */
-
 /* heal_io.c */
 void heal_open_slots(struct erasure_healer *h); /* those of write and check */
 void heal_close_slots(struct erasure_healer *h);

@@ -31,7 +31,7 @@ static void mend_header(struct erasure_healer *h, unsigned slot)
 	int rc = drive_pread(hs->file, block, SEGMENT_HEADER_BYTES, 0, DRIVE_DIRECT);
 	bool good = rc == 0 && header_good(h, slot, block);
 	pool_put(h->set->blocks, block);
-	if (good || !heal_slot_there(h->set, slot))
+	if (good || !slot_there(h->set, slot))
 		return;
 	done->bad++;
 	rc = segment_header_write(h->set, h->seg, slot, hs->file);

@@ -191,6 +191,13 @@ struct drive *slot_drive(struct erasure_set *s, unsigned slot)
 	return drive_hold(s->drives[slot]);
 }
 
+bool slot_there(struct erasure_set *s, unsigned slot)
+{
+	MUTEX_GUARD(&s->lock);
+
+	return s->drives[slot] && !drive_is_out(s->drives[slot]);
+}
+
 void erasure_slot_detach(struct erasure_set *s, unsigned slot)
 {
 	mutex_lock(&s->lock);

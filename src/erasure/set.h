@@ -191,13 +191,18 @@ struct erasure_place {
 	int (*stripe_crcs)(void *arg, uint32_t *ret);
 	void *arg;
 };
+struct erasure_read { /* what a read met */
+	bool degraded; /* something had to be reconstructed */
+	/* Cells of stripes that begin in [from, to) were absent, unreadable or of other bytes on drives that are there, under
+	 * no missing range. to 0: none. */
+	uint32_t damaged_from_4k, damaged_to_4k;
+};
 /* Reads [start, start + len) of the blob into dst, every block verified; other cells are read and decoded when one is
  * absent or bad. flags: DRIVE_NOWAIT gives -EAGAIN instead of blocking (page cache only; also when something must be
  * reconstructed). -QE_QUORUM_READ: too few good cells; dst is then undefined. -QE_CORRUPT: the place cannot be. -EINVAL:
- * outside of the blob. Errors of the callbacks are passed on. *ret_degraded (may be NULL): something had to be
- * reconstructed. */
+ * outside of the blob. Errors of the callbacks are passed on. *ret_met may be NULL. */
 int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t start, size_t len, void *dst,
-                 unsigned flags, bool *ret_degraded) WARN_UNUSED;
+                 unsigned flags, struct erasure_read *ret_met) WARN_UNUSED;
 
 /* ---- Recovery ---------------------------------------------------------------------------------------------------- */
 /* Reads (O_DIRECT) one cell of a listed stripe on one slot and compares all its block checksums: 1 valid (also when the

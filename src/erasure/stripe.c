@@ -44,7 +44,14 @@ static int verify_cell(struct stripe *t, unsigned cell)
 	}
 	if (bad)
 		STAT_ADD(t->set, bad_blocks, bad);
+	t->damaged |= bad > 0;
 	return 0;
+}
+
+/* A cell that cannot be read: damage, unless its drive is the cause. */
+static void note_unread(struct stripe *t, unsigned cell, int rc)
+{
+	t->damaged |= rc != -ETIMEDOUT && slot_there(t->set, segment_slot_of(t->seg, cell));
 }
 
 static int take_cells(struct stripe *t, struct cell_batch *b)
@@ -52,10 +59,13 @@ static int take_cells(struct stripe *t, struct cell_batch *b)
 	for (unsigned i = 0; i < cell_batch_count(b); i++) {
 		unsigned cell;
 		uint8_t *buf;
-		if (cell_batch_take(b, i, &cell, &buf) < 0)
+		int rc = cell_batch_take(b, i, &cell, &buf);
+		if (rc < 0) {
+			note_unread(t, cell, rc);
 			continue;
+		}
 		t->buf[cell] = buf;
-		int rc = verify_cell(t, cell);
+		rc = verify_cell(t, cell);
 		if (rc < 0)
 			return rc;
 	}
@@ -79,6 +89,8 @@ static int load(struct stripe *t, uint32_t cells)
 			cell_batch_free(b);
 			return rc;
 		}
+		if (rc < 0)
+			note_unread(t, cell, rc);
 	}
 	cell_batch_run(b);
 	int rc = take_cells(t, b);

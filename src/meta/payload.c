@@ -17,24 +17,22 @@ struct crc_source {
 	const struct row_blob *r;
 };
 
-/* Checksums [first, first + n) from the row, or from the runs behind it. */
-static int blob_crcs(void *arg, uint64_t first, unsigned n, uint32_t *ret)
+int blob_crcs_get(struct meta_view *v, uint64_t blob, const struct row_blob *r, uint64_t first, unsigned n, uint32_t *ret)
 {
-	const struct crc_source *c = arg;
 	struct meta_row row;
 	struct meta_key k;
 
-	if (first + n > c->r->ncrc_total)
+	if (first + n > r->ncrc_total)
 		return -QE_CORRUPT;
-	if (c->r->ncrc == c->r->ncrc_total) {
+	if (r->ncrc == r->ncrc_total) {
 		for (unsigned i = 0; i < n; i++)
-			ret[i] = le32_get(c->r->crcs + 4 * (first + i));
+			ret[i] = le32_get(r->crcs + 4 * (first + i));
 		return 0;
 	}
 	for (unsigned i = 0; i < n;) {
 		uint32_t run = (uint32_t)((first + i) / ROW_BSUM_RUN), at = (uint32_t)((first + i) % ROW_BSUM_RUN);
-		key_bsum(&k, c->blob, 1, run);
-		int rc = meta_get_k(c->v, TABLE_BSUM, &k, &row);
+		key_bsum(&k, blob, 1, run);
+		int rc = meta_get_k(v, TABLE_BSUM, &k, &row);
 		if (rc < 0)
 			return rc;
 		unsigned have = rc ? (unsigned)(row.body.len / 4) : 0;
@@ -44,6 +42,13 @@ static int blob_crcs(void *arg, uint64_t first, unsigned n, uint32_t *ret)
 			ret[i] = le32_get(row.body.p + 4 * at);
 	}
 	return 0;
+}
+
+static int blob_crcs(void *arg, uint64_t first, unsigned n, uint32_t *ret)
+{
+	const struct crc_source *c = arg;
+
+	return blob_crcs_get(c->v, c->blob, c->r, first, n, ret);
 }
 
 static int stripe_crcs(void *arg, uint32_t *ret)
@@ -87,7 +92,7 @@ int meta_blob_read_row(struct meta_view *v, uint64_t blob, const struct row_blob
 {
 	struct meta_set *s = CONTAINER_OF(v->p, struct meta_set, pub);
 	struct crc_source c = {v, blob, r};
-	bool degraded = false;
+	struct erasure_read met = {0};
 
 	if (start > r->stored_len || len > r->stored_len - start)
 		return -EINVAL;
@@ -109,9 +114,11 @@ int meta_blob_read_row(struct meta_view *v, uint64_t blob, const struct row_blob
 		.stripe_crcs = stripe_crcs,
 		.arg = &c,
 	};
-	int rc = erasure_read(v->erasure, &at, start, len, dst, flags, &degraded);
-	if (degraded)
+	int rc = erasure_read(v->erasure, &at, start, len, dst, flags, &met);
+	if (met.degraded)
 		STAT_ADD(s, degraded_reads, 1);
+	if (rc == 0 && met.damaged_to_4k)
+		damage_note(s, r->segment, at.packed ? 0 : blob, met.damaged_from_4k, met.damaged_to_4k);
 	return rc;
 }
 

@@ -291,6 +291,7 @@ struct meta_set *set_alloc(const struct meta_params *p)
 	mutex_init(&s->queue_lock, LOCK_SEQUENCER);
 	mutex_init(&s->answer_lock, LOCK_QUEUE);
 	mutex_init(&s->bg_lock, LOCK_QUEUE);
+	mutex_init(&s->heal_lock, LOCK_QUEUE);
 	mutex_init(&s->checkpoint_lock, LOCK_CHECKPOINT);
 	mutex_init(&s->drives_lock, LOCK_DRIVE);
 	cond_init(&s->bg_cond);
@@ -402,7 +403,7 @@ void set_free(struct meta_set *s)
 	fd_closep(&s->kick_fd);
 	cond_destroy(&s->bg_cond);
 	cond_destroy(&s->ckpt_cond);
-	struct mutex *locks[] = {&s->writer, &s->queue_lock, &s->answer_lock, &s->bg_lock, &s->checkpoint_lock,
+	struct mutex *locks[] = {&s->writer, &s->queue_lock, &s->answer_lock, &s->bg_lock, &s->heal_lock, &s->checkpoint_lock,
 				 &s->drives_lock};
 	for (unsigned i = 0; i < ARRAY_SIZE(locks); i++)
 		mutex_destroy(locks[i]);

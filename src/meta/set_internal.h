@@ -26,6 +26,7 @@
 #include "base/lock.h"
 #include "drive/identity.h"
 #include "meta/envelope.h"
+#include "meta/heal.h"
 #include "meta/index.h"
 #include "meta/journal.h"
 #include "meta/memtable.h"
@@ -198,6 +199,15 @@ struct set_slot {
 
 /* Sequences behind `after` up to `last` that were handed out and then dropped: no row carries one, and none is used again. */
 struct stale_range { uint64_t after, last; };
+struct damage_item {
+	uint64_t segment, blob;   /* blob: of a large stripe, else 0 */
+	uint32_t from_4k, to_4k;
+};
+struct damage {                   /* what reads met, oldest first */
+	struct damage_item item[META_DAMAGE_MAX];
+	unsigned first, n;
+	struct meta_damage_stats st;
+};
 
 struct waiting_thread;
 
@@ -295,6 +305,9 @@ struct meta_set {
 	bool bg_pending, ckpt_wanted; /* (B) */
 	struct mutex bg_lock;     /* LOCK_QUEUE */
 	struct cond bg_cond, ckpt_cond;
+	struct mutex heal_lock;   /* LOCK_QUEUE: what follows */
+	struct meta_heal_slot heal[SUPER_MAX_SLOTS];
+	struct damage damage;
 	struct meta_stats st;     /* atomic counters */
 };
 
@@ -379,6 +392,12 @@ void index_rebuild_one(struct meta_set *s);      /* (C) */
 /* checkpoint.c, destage.c */
 int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;
 int destage_run(struct meta_set *s) WARN_UNUSED;
+
+/* payload.c: checksums [first, first + n) of a blob, from its row or the runs behind it. */
+int blob_crcs_get(struct meta_view *v, uint64_t blob, const struct row_blob *r, uint64_t first, unsigned n, uint32_t *ret) WARN_UNUSED;
+
+/* damage.c: a read had to do without cells of these stripes. blob: of a large one, else 0. */
+void damage_note(struct meta_set *s, uint64_t segment, uint64_t blob, uint32_t from_4k, uint32_t to_4k);
 
 /* reclaim.c */
 void reclaim_run(struct meta_set *s);            /* (C) */

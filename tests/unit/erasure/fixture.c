@@ -203,8 +203,12 @@ struct erasure_place blob_place(const struct erasure_blob *b)
 int blob_read(struct fixture *f, const struct erasure_blob *b, uint64_t start, size_t len, uint8_t *dst, bool *degraded)
 {
 	struct erasure_place at = blob_place(b);
+	struct erasure_read met = {0};
 
-	return erasure_read(f->set, &at, start, len, dst, 0, degraded);
+	int rc = erasure_read(f->set, &at, start, len, dst, 0, &met);
+	if (degraded)
+		*degraded = met.degraded;
+	return rc;
 }
 
 void blob_expect(struct fixture *f, const struct erasure_blob *b, uint64_t seed, bool *ret_degraded)

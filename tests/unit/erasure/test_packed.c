@@ -90,7 +90,12 @@ static int packed_read(struct fixture *f, const struct packed *p, struct packed_
 		.arg = b,
 	};
 
-	return erasure_read(f->set, &at, start, len, dst, flags, degraded);
+	struct erasure_read met = {0};
+	int rc = erasure_read(f->set, &at, start, len, dst, flags, &met);
+
+	if (degraded)
+		*degraded = met.degraded;
+	return rc;
 }
 
 static void packed_expect(struct fixture *f, struct packed *p, uint64_t seed)

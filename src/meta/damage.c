@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Damage that reads met: a bounded queue of stripes, each once, and the repair of what waits in it. See heal.h.
+ */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "meta/heal_internal.h"
+
+static struct damage_item *item_at(struct damage *d, unsigned i)
+{
+	return &d->item[(d->first + i) % META_DAMAGE_MAX];
+}
+
+/* The same stripe, or the same blob, whose ranges become one. */
+static bool merge(struct damage *d, const struct damage_item *new)
+{
+	for (unsigned i = 0; i < d->n; i++) {
+		struct damage_item *it = item_at(d, i);
+		if (it->segment != new->segment || it->blob != new->blob || (!new->blob && it->from_4k != new->from_4k))
+			continue;
+		it->from_4k = MIN(it->from_4k, new->from_4k);
+		it->to_4k = MAX(it->to_4k, new->to_4k);
+		return true;
+	}
+	return false;
+}
+
+void damage_note(struct meta_set *s, uint64_t segment, uint64_t blob, uint32_t from_4k, uint32_t to_4k)
+{
+	const struct damage_item new = {segment, blob, from_4k, to_4k};
+	struct damage *d = &s->damage;
+
+	MUTEX_GUARD(&s->heal_lock);
+	if (merge(d, &new))
+		return;
+	if (d->n == META_DAMAGE_MAX) {
+		d->st.dropped++;
+		return;
+	}
+	*item_at(d, d->n++) = new;
+	d->st.noted++;
+}
+
+void meta_damage_stats(struct meta_set *s, struct meta_damage_stats *ret)
+{
+	MUTEX_GUARD(&s->heal_lock);
+
+	*ret = s->damage.st;
+	ret->waiting = s->damage.n;
+}
+
+static bool take(struct meta_set *s, struct damage_item *ret)
+{
+	MUTEX_GUARD(&s->heal_lock);
+	struct damage *d = &s->damage;
+
+	if (d->n == 0)
+		return false;
+	*ret = *item_at(d, 0);
+	d->first = (d->first + 1) % META_DAMAGE_MAX;
+	d->n--;
+	return true;
+}
+
+static int add_stripe(void *arg, const struct erasure_stripe *st)
+{
+	struct meta_healer *h = arg;
+	int rc = erasure_healer_add(h->eh, st, 0);
+
+	return rc < 0 ? rc : heal_goes_on(h) ? 0 : -QE_BUSY;
+}
+
+static void count(struct meta_set *s, const struct damage_item *it, const struct erasure_healed *done)
+{
+	uint64_t healed = 0, failed = 0;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct erasure_healed_slot *slot = &done->slot[i];
+		healed += slot->healed;
+		failed += slot->failed;
+		if (slot->bad)
+			log_warn("heal", "bad cells slot=%u segment=%016llx offset=%llu cells=%llu repaired=%llu", i,
+				 (unsigned long long)it->segment, (unsigned long long)it->from_4k * DRIVE_BLOCK,
+				 (unsigned long long)slot->bad, (unsigned long long)slot->healed);
+	}
+	MUTEX_GUARD(&s->heal_lock);
+	s->damage.st.repaired += healed;
+	s->damage.st.failed += failed;
+}
+
+static int repair(struct meta_healer *h, const struct damage_item *it)
+{
+	struct erasure_healed done = {0};
+	int rc = erasure_healer_begin(h->eh, it->segment, 0, heal_whole_slots(h, it->segment));
+
+	if (rc < 0)
+		return rc == -QE_CORRUPT ? 0 : rc; /* it died meanwhile */
+	if (it->blob)
+		rc = live_blob_stripes(h, it->blob, it->segment, it->from_4k, it->to_4k, add_stripe, h);
+	else
+		rc = live_packed_stripes(h, it->segment, it->from_4k, it->to_4k, add_stripe, h);
+	if (rc < 0) {
+		erasure_healer_drop(h->eh);
+		return rc;
+	}
+	erasure_healer_end(h->eh, &done);
+	count(h->s, it, &done);
+	return 0;
+}
+
+static bool waits(struct meta_set *s)
+{
+	MUTEX_GUARD(&s->heal_lock);
+
+	return s->damage.n > 0;
+}
+
+int meta_heal_damage(struct meta_healer *h)
+{
+	struct damage_item it;
+	int rc = waits(h->s) ? heal_begin(h) : 1;
+
+	if (rc)
+		return MIN(rc, 0);
+	while (rc == 0 && heal_goes_on(h) && take(h->s, &it)) {
+		rc = repair(h, &it);
+		if (rc < 0)
+			damage_note(h->s, it.segment, it.blob, it.from_4k, it.to_4k);
+	}
+	heal_end(h);
+	return rc == -QE_BUSY ? 0 : rc;
+}

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Missing ranges become cells again. See heal.h.
+ */
+#include "meta/heal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "meta/heal_internal.h"
+
+#define PAGE_ROWS 4096
+
+struct range { /* a `missing` row of a drive that is in */
+	uint64_t segment, seq, bytes; /* bytes: expected */
+	uint32_t from_4k, to_4k;
+	unsigned slot;
+};
+
+struct failed_range {
+	uint64_t segment, since_ns; /* mono */
+	unsigned slot;
+};
+
+/* ---- Life ------------------------------------------------------------------------------------------------------------ */
+struct meta_healer *meta_healer_new(struct meta_set *s, bool (*go_on)(void *arg, uint64_t bytes), void *arg)
+{
+	struct meta_healer *h = calloc(1, sizeof *h);
+
+	if (!h)
+		return NULL;
+	h->s = s;
+	h->go_on = go_on;
+	h->arg = arg;
+	return h;
+}
+
+struct meta_healer *meta_healer_free(struct meta_healer *h)
+{
+	if (!h)
+		return NULL;
+	free(h->blob);
+	vec_free(&h->failed);
+	free(h);
+	return NULL;
+}
+
+void heal_end(struct meta_healer *h)
+{
+	h->eh = erasure_healer_free(h->eh);
+	erasure_set_unhold(h->erasure);
+	h->erasure = NULL;
+}
+
+int heal_begin(struct meta_healer *h)
+{
+	h->epoch = __atomic_load_n(&h->s->epoch, __ATOMIC_RELAXED);
+	h->erasure = meta_erasure_hold(h->s);
+	h->eh = erasure_healer_new(h->erasure);
+	h->told = 0;
+	if (h->eh)
+		return 0;
+	heal_end(h);
+	return -ENOMEM;
+}
+
+bool heal_goes_on(struct meta_healer *h)
+{
+	uint64_t moved = erasure_healer_moved(h->eh), bytes = moved - h->told;
+
+	h->told = moved;
+	return h->go_on(h->arg, bytes) && meta_writable(h->s) && !__atomic_load_n(&h->s->stopping, __ATOMIC_RELAXED) &&
+	       h->epoch == __atomic_load_n(&h->s->epoch, __ATOMIC_RELAXED);
+}
+
+uint32_t heal_slots(struct meta_set *s)
+{
+	mutex_lock(&s->writer);
+	uint32_t in = s->in_mask & ~s->fail_mask;
+	writer_unlock(s);
+	return in;
+}
+
+uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment)
+{
+	return heal_slots(h->s) & ~erasure_missing_mask(h->erasure, segment, 0, UINT32_MAX);
+}
+
+/* ---- Progress -------------------------------------------------------------------------------------------------------- */
+void meta_heal_progress(struct meta_set *s, struct meta_heal_slot ret[SUPER_MAX_SLOTS])
+{
+	MUTEX_GUARD(&s->heal_lock);
+
+	memcpy(ret, s->heal, sizeof s->heal);
+}
+
+/* What cells of the range take, before anybody has looked. */
+static uint64_t expected_bytes(const struct meta_healer *h, const struct range *r)
+{
+	struct segment_info i;
+
+	if (!erasure_segment_get(h->erasure, r->segment, &i))
+		return 0;
+	uint64_t end = MIN(i.sealed_4k ? i.sealed_4k : i.size_4k, r->to_4k), from = MAX(r->from_4k, 1u);
+	uint64_t span = end > from ? (end - from) * DRIVE_BLOCK : 0;
+	return i.cls == SEGMENT_PACKED ? span : MIN(span, i.live_bytes / i.k);
+}
+
+static void progress_begin(struct meta_set *s, const struct vec *ranges)
+{
+	uint64_t now = clock_wall_ns();
+
+	MUTEX_GUARD(&s->heal_lock);
+	for (unsigned i = 0; i < ranges->n; i++) {
+		const struct range *r = VEC_AT(ranges, struct range, i);
+		struct meta_heal_slot *p = &s->heal[r->slot];
+		if (!p->active)
+			*p = (struct meta_heal_slot){.active = true, .started_ns = now};
+		if (p->updated_ns != now) { /* the first of the slot in this run: what is left, beside what was done */
+			p->updated_ns = now;
+			p->bytes_total = p->bytes_done;
+			p->segments_total = p->segments_done;
+			p->bytes_failed = p->stripes_failed = p->segments_failed = 0;
+		}
+		p->bytes_total += r->bytes;
+		p->segments_total++;
+	}
+}
+
+static void progress_segment(struct meta_set *s, const struct range *r, unsigned n)
+{
+	MUTEX_GUARD(&s->heal_lock);
+	for (unsigned i = 0; i < n; i++)
+		s->heal[r[i].slot].segment = r[i].segment;
+}
+
+static void progress_range(struct meta_set *s, const struct range *r, const struct erasure_healed_slot *done, bool whole)
+{
+	MUTEX_GUARD(&s->heal_lock);
+	struct meta_heal_slot *p = &s->heal[r->slot];
+
+	p->updated_ns = clock_wall_ns();
+	p->bytes_done += done->healed_bytes;
+	p->stripes_done += done->healed;
+	p->bytes_failed += done->failed_bytes;
+	p->stripes_failed += done->failed;
+	p->segments_done += whole;
+	p->segments_failed += !whole;
+	p->segment = 0;
+}
+
+/* One line for each drive that is done, from what was read back of it. */
+static void progress_end(struct meta_set *s)
+{
+	struct meta_heal_slot done[SUPER_MAX_SLOTS];
+	uint32_t ended = 0;
+
+	mutex_lock(&s->heal_lock);
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->heal[i].active) {
+			s->heal[i].active = false;
+			s->heal[i].ended_ns = clock_wall_ns();
+			s->heal[i].bytes_total = s->heal[i].bytes_done + s->heal[i].bytes_failed;
+			ended |= 1u << i;
+		}
+	memcpy(done, s->heal, sizeof done);
+	mutex_unlock(&s->heal_lock);
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct meta_heal_slot *p = &done[i];
+		if ((ended & 1u << i) && p->segments_done)
+			log_info("heal", "drive healed slot=%u segments=%" PRIu64 " stripes=%" PRIu64 " bytes=%" PRIu64
+				 " failed_segments=%" PRIu64 " failed_stripes=%" PRIu64 " failed_bytes=%" PRIu64 " seconds=%.1f",
+				 i, p->segments_done, p->stripes_done, p->bytes_done, p->segments_failed, p->stripes_failed,
+				 p->bytes_failed, (double)(p->ended_ns - p->started_ns) / 1e9);
+	}
+}
+
+/* ---- What is missing ------------------------------------------------------------------------------------------------- */
+static bool failed_lately(const struct meta_healer *h, const struct range *r)
+{
+	for (unsigned i = 0; i < h->failed.n; i++) {
+		const struct failed_range *f = VEC_AT(&h->failed, struct failed_range, i);
+		if (f->segment == r->segment && f->slot == r->slot)
+			return clock_mono_ns() - f->since_ns < META_HEAL_RETRY_NS;
+	}
+	return false;
+}
+
+/* What is written to an open segment lacks nothing on the drives that are in; it is sealed before one of them returns. */
+static bool is_open(const struct meta_healer *h, uint64_t segment)
+{
+	struct segment_info info;
+
+	return erasure_segment_get(h->erasure, segment, &info) && info.state == SEGMENT_OPEN;
+}
+
+static int add_range(struct meta_healer *h, struct vec *ranges, uint32_t slots, const struct meta_row *row)
+{
+	struct row_missing m;
+	struct range r = {.seq = row->seq};
+
+	if (row->key.len != 13 || row_missing_decode(row->body, &m) < 0)
+		return -QE_CORRUPT;
+	r.slot = (uint8_t)row->key.p[0];
+	r.segment = be64_get(row->key.p + 1);
+	r.from_4k = be32_get(row->key.p + 9);
+	r.to_4k = m.to_4k;
+	if (r.slot >= h->s->n || !(slots & 1u << r.slot))
+		return 0;
+	if (failed_lately(h, &r) || is_open(h, r.segment)) {
+		h->waits = true;
+		return 0;
+	}
+	r.bytes = expected_bytes(h, &r);
+	struct range *at = vec_push(ranges, sizeof *at);
+	if (!at)
+		return -ENOMEM;
+	*at = r;
+	return 0;
+}
+
+static int find_page(struct meta_healer *h, struct vec *ranges, uint32_t slots, struct meta_key *from)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	struct meta_iter *it;
+	struct meta_row row;
+	unsigned seen = 0;
+	int bad = 0, rc = meta_view_open(h->s, &v);
+
+	if (rc == 0)
+		rc = meta_iter_open(v, TABLE_MISSING, &it);
+	if (rc < 0)
+		return rc;
+	for (rc = meta_iter_seek(it, from->b, from->len, &row); rc > 0; rc = meta_iter_next(it, &row)) {
+		if (seen++ == PAGE_ROWS)
+			break;
+		bad = add_range(h, ranges, slots, &row);
+		if (bad < 0)
+			break;
+	}
+	if (rc > 0)
+		key_str(from, row.key);
+	meta_iter_close(it);
+	return bad < 0 ? bad : rc;
+}
+
+static int by_segment(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+
+	if (x->segment != y->segment)
+		return x->segment < y->segment ? -1 : 1;
+	return x->slot != y->slot ? (int)x->slot - (int)y->slot : x->from_4k < y->from_4k ? -1 : x->from_4k > y->from_4k;
+}
+
+static int find_ranges(struct meta_healer *h, struct vec *ranges)
+{
+	struct meta_key k = {.len = 0};
+	/* What was submitted when these drives were in is applied before the rows are read. */
+	uint32_t slots = heal_slots(h->s);
+	int rc = meta_sync(h->s);
+
+	if (slots != h->failed_in)
+		h->failed.n = 0; /* other drives: other chances */
+	h->failed_in = slots;
+	h->waits = false;
+	if (rc == 0)
+		do
+			rc = find_page(h, ranges, slots, &k);
+		while (rc > 0);
+	if (rc == 0 && ranges->n)
+		qsort(ranges->p, ranges->n, sizeof(struct range), by_segment);
+	return rc;
+}
+
+/* ---- A segment ------------------------------------------------------------------------------------------------------- */
+struct healing {
+	struct meta_healer *h;
+	const struct range *r; /* of one segment */
+	unsigned n;
+};
+
+static int heal_stripe(void *arg, const struct erasure_stripe *st)
+{
+	const struct healing *g = arg;
+	uint32_t slots = 0;
+
+	for (unsigned i = 0; i < g->n; i++)
+		if (st->offset_4k < g->r[i].to_4k && st->offset_4k + st->cell_4k > g->r[i].from_4k)
+			slots |= 1u << g->r[i].slot;
+	int rc = slots ? erasure_healer_add(g->h->eh, st, slots) : 0;
+	return rc < 0 ? rc : heal_goes_on(g->h) ? 0 : -QE_BUSY;
+}
+
+/* The row goes only as it was read: a change that names the same place again puts a newer one. */
+static int drop_range(struct meta_healer *h, const struct range *r)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	struct meta_row row;
+	struct meta_key k;
+	int rc = meta_view_open(h->s, &v);
+
+	if (rc < 0)
+		return rc;
+	key_missing(&k, (uint8_t)r->slot, r->segment, r->from_4k);
+	rc = meta_get_k(v, TABLE_MISSING, &k, &row);
+	if (rc <= 0 || row.seq != r->seq)
+		return MIN(rc, 0);
+	struct meta_batch *b = meta_batch_new(h->s, META_DURABLE, OP_HEAL);
+	if (!b)
+		return -ENOMEM;
+	b->internal = b->missing = true;
+	meta_batch_view(b, v);
+	meta_batch_expect(b, TABLE_MISSING, &k, &row, true);
+	meta_batch_del(b, TABLE_MISSING, &k);
+	meta_view_close(v);
+	v = NULL;
+	rc = meta_commit(b);
+	meta_batch_free(b);
+	return rc == -QE_CONFLICT ? 0 : rc;
+}
+
+static void note_failed(struct meta_healer *h, const struct range *r, const char *why)
+{
+	struct failed_range *f = NULL;
+
+	h->waits = true;
+	for (unsigned i = 0; i < h->failed.n && !f; i++) {
+		f = VEC_AT(&h->failed, struct failed_range, i);
+		f = f->segment == r->segment && f->slot == r->slot ? f : NULL;
+	}
+	if (!f) {
+		log_warn("heal", "cells stay missing slot=%u segment=%016" PRIx64 " cause=\"%s\"", r->slot, r->segment, why);
+		f = vec_push(&h->failed, sizeof *f);
+	}
+	if (f)
+		*f = (struct failed_range){r->segment, clock_mono_ns(), r->slot};
+}
+
+/* Nothing of it lives, or nobody knows it: there is nothing to be made whole. */
+static int heal_nothing(struct meta_healer *h, const struct range *r, unsigned n)
+{
+	const struct erasure_healed_slot none = {0};
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < n; i++) {
+		rc = drop_range(h, &r[i]);
+		progress_range(h->s, &r[i], &none, rc == 0);
+	}
+	return rc;
+}
+
+static int settle(struct meta_healer *h, const struct range *r, unsigned n, const struct erasure_healed *done)
+{
+	const struct erasure_healed_slot none = {0};
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < n; i++) {
+		const struct erasure_healed_slot *slot = &done->slot[r[i].slot];
+		bool whole = slot->failed == 0;
+		if (whole)
+			rc = drop_range(h, &r[i]);
+		else
+			note_failed(h, &r[i], "too few good cells, or the drive does not take them");
+		/* Several ranges of one drive were healed as one. */
+		bool again = i > 0 && r[i - 1].slot == r[i].slot;
+		progress_range(h->s, &r[i], again ? &none : slot, whole);
+	}
+	return rc;
+}
+
+static int heal_live(struct meta_healer *h, const struct range *r, unsigned n)
+{
+	struct healing g = {h, r, n};
+	struct erasure_healed done = {0};
+	struct segment_info info;
+	uint32_t slots = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		slots |= 1u << r[i].slot;
+	progress_segment(h->s, r, n);
+	if (!erasure_segment_get(h->erasure, r->segment, &info) || info.state == SEGMENT_DEAD)
+		return heal_nothing(h, r, n);
+	int rc = erasure_healer_begin(h->eh, r->segment, slots, 0);
+	if (rc < 0)
+		return rc == -QE_CORRUPT ? heal_nothing(h, r, n) : rc; /* it died meanwhile */
+	rc = live_stripes(h, &info, heal_stripe, &g);
+	if (rc == -QE_BUSY || rc == -ENOMEM) {
+		erasure_healer_drop(h->eh);
+		return rc;
+	}
+	erasure_healer_end(h->eh, &done);
+	if (rc == 0)
+		return settle(h, r, n, &done);
+	for (unsigned i = 0; i < n; i++) {
+		note_failed(h, &r[i], err_text(rc));
+		progress_range(h->s, &r[i], &done.slot[r[i].slot], false);
+	}
+	return 0;
+}
+
+/* The drives are held until the rows are gone: none is replaced by one that lacks what was healed (meta_slot_release). */
+static int heal_segment(struct meta_healer *h, const struct range *r, unsigned n)
+{
+	struct drive *held[SUPER_MAX_SLOTS] = {NULL};
+
+	for (unsigned i = 0; i < n; i++)
+		if (!held[r[i].slot])
+			held[r[i].slot] = meta_drive_of(h->s, r[i].slot);
+	int rc = heal_live(h, r, n);
+	for (unsigned i = 0; i < h->s->n; i++)
+		drive_unhold(held[i]);
+	return rc;
+}
+
+/* ---- All of them ----------------------------------------------------------------------------------------------------- */
+static bool is_wanted(void *arg, uint64_t segment)
+{
+	const struct vec *ranges = arg;
+	unsigned lo = 0, hi = ranges->n;
+
+	while (lo < hi) {
+		unsigned mid = lo + (hi - lo) / 2;
+		if (VEC_AT(ranges, struct range, mid)->segment < segment)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < ranges->n && VEC_AT(ranges, struct range, lo)->segment == segment;
+}
+
+static bool is_large(const struct meta_healer *h, uint64_t segment)
+{
+	struct segment_info info;
+
+	return erasure_segment_get(h->erasure, segment, &info) && info.cls == SEGMENT_LARGE;
+}
+
+static int heal_ranges(struct meta_healer *h, struct vec *ranges)
+{
+	bool have = false;
+	int rc = 0;
+
+	for (unsigned i = 0, n; rc == 0 && i < ranges->n; i += n) {
+		const struct range *r = VEC_AT(ranges, struct range, i);
+		for (n = 1; i + n < ranges->n && r[n].segment == r->segment;)
+			n++;
+		if (is_large(h, r->segment) && (!have || r->segment > h->blob_upto)) {
+			rc = live_collect(h, r->segment, is_wanted, ranges);
+			have = true;
+		}
+		if (rc == 0)
+			rc = heal_segment(h, r, n);
+	}
+	return rc;
+}
+
+int meta_heal_missing(struct meta_healer *h)
+{
+	struct vec ranges = {0};
+
+	if (!meta_writable(h->s))
+		return -QE_QUORUM_WRITE;
+	int rc = heal_begin(h);
+	if (rc < 0)
+		return rc;
+	rc = find_ranges(h, &ranges);
+	if (rc == 0 && ranges.n) {
+		progress_begin(h->s, &ranges);
+		rc = heal_ranges(h, &ranges);
+		if (rc == 0)
+			progress_end(h->s);
+	}
+	vec_free(&ranges);
+	heal_end(h);
+	return rc == -QE_BUSY ? 0 : rc < 0 ? rc : !h->waits;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Making cells whole again while the set serves (STORAGE.md section 5, Healing). There are three reasons to look at a
+ * stripe, and one way to do it (erasure/heal.h):
+ *
+ *   missing   a drive that is `in` lacks cells, named by its `missing` rows: meta_heal_missing walks them, segment by
+ *             segment in offset order; a row goes, durably, when its live cells are written, flushed and read back, so
+ *             what was done is never done again
+ *   damage    a read met a bad or absent cell on such a drive and had to do without: meta_heal_damage takes the stripes
+ *             that reads noted, once each, and verifies all their cells
+ *   scrub     meta_scrub verifies every cell of every segment
+ *
+ * Only live stripes are looked at: of packed segments those of `stripe` rows, of large ones those of `blob` rows. These
+ * are keyed by blob, so one pass over them collects the places of as many segments as fit into memory.
+ *
+ * A healer is used by one thread at a time. Errors: -QE_QUORUM_WRITE and others of batches; nothing is lost by one.
+ */
+#ifndef QUOIN_META_HEAL_H
+#define QUOIN_META_HEAL_H
+
+#include "erasure/heal.h"
+#include "meta/meta.h"
+
+struct meta_healer;
+
+/* go_on: after that many more bytes have gone from and to drives (often 0). It may wait; false: end soon. */
+struct meta_healer *meta_healer_new(struct meta_set *s, bool (*go_on)(void *arg, uint64_t bytes), void *arg);
+struct meta_healer *meta_healer_free(struct meta_healer *h); /* accepts NULL; returns NULL */
+
+/* ---- Missing ranges -------------------------------------------------------------------------------------------------- */
+struct meta_heal_slot { /* of the heal under way, or of the last one; in-memory */
+	bool active;
+	uint64_t started_ns, updated_ns, ended_ns; /* wall; ended 0: it goes on; started 0: none since the start */
+	uint64_t bytes_total;                      /* of cells, as estimated at its start */
+	uint64_t bytes_done, bytes_failed;
+	uint64_t stripes_done, stripes_failed;
+	uint64_t segments_total, segments_done, segments_failed;
+	uint64_t segment; /* that is worked on; 0: none */
+};
+/* 1: nothing is missing on the drives that are in. 0: something is, and cannot be healed now, or it was told to end. What
+ * cannot be healed is named in the log once, and tried again after META_HEAL_RETRY_NS or when a drive came or went. */
+#define META_HEAL_RETRY_NS (600 * NS_PER_S)
+int meta_heal_missing(struct meta_healer *h) WARN_UNUSED;
+void meta_heal_progress(struct meta_set *s, struct meta_heal_slot ret[SUPER_MAX_SLOTS]);
+
+/* ---- Damage that reads met ------------------------------------------------------------------------------------------ */
+#define META_DAMAGE_MAX 1024 /* stripes that wait; what comes beyond is left to the next read or scrub */
+struct meta_damage_stats {
+	unsigned waiting;
+	uint64_t noted, dropped;   /* stripes; dropped: there was no room */
+	uint64_t repaired, failed; /* cells */
+};
+/* Until nothing waits. 0 or an error. */
+int meta_heal_damage(struct meta_healer *h) WARN_UNUSED;
+void meta_damage_stats(struct meta_set *s, struct meta_damage_stats *ret);
+
+/* ---- Scrub ---------------------------------------------------------------------------------------------------------- */
+/* All segments with an id >= from, in order; done(arg, segment, r) after each, with what was found in it. 1: to the end;
+ * 0: told to end. */
+int meta_scrub(struct meta_healer *h, uint64_t from,
+	       void (*done)(void *arg, uint64_t segment, const struct erasure_healed *r), void *arg) WARN_UNUSED;
+
+#endif

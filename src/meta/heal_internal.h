@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What heal.c (missing ranges), damage.c, scrub.c and live.c (which stripes live) share.
+ */
+#ifndef QUOIN_META_HEAL_INTERNAL_H
+#define QUOIN_META_HEAL_INTERNAL_H
+
+#include "meta/heal.h"
+#include "meta/set_internal.h"
+
+struct live_blob {
+	uint64_t segment, blob;
+	uint32_t offset_4k;
+};
+
+struct meta_healer {
+	struct meta_set *s;
+	/* While something is done, else NULL: a set that is revived has another erasure set afterwards. */
+	struct erasure_set *erasure; /* held */
+	struct erasure_healer *eh;
+	uint64_t epoch;
+	bool (*go_on)(void *arg, uint64_t bytes);
+	void *arg;
+	uint64_t told;             /* of the bytes moved */
+	struct live_blob *blob;    /* large blobs of the segments up to blob_upto, by segment and offset */
+	size_t nblobs, blob_cap;
+	uint64_t blob_upto;
+	struct vec failed;         /* struct failed_range */
+	uint32_t failed_in;        /* the drives that were in when they failed */
+	bool waits;                /* some range cannot be healed now */
+};
+
+int heal_begin(struct meta_healer *h) WARN_UNUSED; /* -ENOMEM */
+void heal_end(struct meta_healer *h);
+bool heal_goes_on(struct meta_healer *h); /* tells what was moved since */
+uint32_t heal_slots(struct meta_set *s);  /* drives that are in and can be used */
+uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment); /* those of them that lack nothing of the segment */
+
+/* live.c */
+/* Large blobs of the segments >= from for which wanted() is true, in one pass. What is there is complete up to
+ * h->blob_upto, which is UINT64_MAX when all went into memory. 0, -QE_BUSY: told to end, other errors. */
+int live_collect(struct meta_healer *h, uint64_t from, bool (*wanted)(void *arg, uint64_t segment), void *arg) WARN_UNUSED;
+typedef int (*live_fn)(void *arg, const struct erasure_stripe *st);
+/* fn for each live stripe of the segment in offset order; a large one must lie in what was collected. The first error
+ * that is not 0 ends it. Blobs that went meanwhile drop out. */
+int live_stripes(struct meta_healer *h, const struct segment_info *info, live_fn fn, void *arg) WARN_UNUSED;
+/* The same for one blob, between two offsets. */
+int live_blob_stripes(struct meta_healer *h, uint64_t blob, uint64_t segment, uint32_t from_4k, uint32_t to_4k, live_fn fn,
+		      void *arg) WARN_UNUSED;
+int live_packed_stripes(struct meta_healer *h, uint64_t segment, uint32_t from_4k, uint32_t to_4k, live_fn fn,
+			void *arg) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Drives that return without some of their cells, or with damaged ones: afterwards `missing` is empty, every cell is what
+ * a fresh write would have put there, and the cost follows what lives.
+ */
+#include "set_fixture.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "meta/heal.h"
+
+#define KEYS 40
+#define LAST 3 /* the slot that is away */
+
+static uint32_t size_of(uint64_t key)
+{
+	static const uint32_t sizes[] = {100, 5000, 30000, 200000, 1500000};
+
+	return sizes[key % 5] + (uint32_t)key;
+}
+
+static void put_key(struct fixture *f, uint64_t key, uint64_t seed)
+{
+	uint32_t len = size_of(key);
+
+	assert_int_equal(len > 32768 ? put_large(f, META_DURABLE, key, seed, len) : put_blob(f, META_DURABLE, key, seed, len), 0);
+}
+
+static void put_keys(struct fixture *f, uint64_t from, uint64_t to)
+{
+	for (uint64_t k = from; k < to; k++)
+		put_key(f, k, k);
+	assert_int_equal(meta_checkpoint(f->s), 0);
+}
+
+static void expect_keys(struct fixture *f, uint64_t from, uint64_t to)
+{
+	for (uint64_t k = from; k < to; k++)
+		assert_int_equal(check_blob(f, k, k, size_of(k)), 1);
+}
+
+static unsigned missing(struct fixture *f)
+{
+	struct meta_stats st;
+
+	meta_stats(f->s, &st);
+	return st.missing_ranges;
+}
+
+/* Stops after so many questions; 0: never. */
+struct patience {
+	unsigned left;
+	bool ends;
+	uint64_t bytes;
+};
+
+static bool go_on(void *arg, uint64_t bytes)
+{
+	struct patience *p = arg;
+
+	p->bytes += bytes;
+	return !p->ends || (p->left && p->left--);
+}
+
+static int heal_with(struct fixture *f, struct patience *p)
+{
+	struct meta_healer *h = meta_healer_new(f->s, go_on, p);
+
+	assert_non_null(h);
+	int rc = meta_heal_missing(h);
+	meta_healer_free(h);
+	return rc;
+}
+
+static int heal(struct fixture *f)
+{
+	return heal_with(f, &(struct patience){.ends = false});
+}
+
+struct scrubbed {
+	unsigned segments;
+	uint64_t last;
+	struct erasure_healed all;
+};
+
+static void add_scrubbed(void *arg, uint64_t segment, const struct erasure_healed *r)
+{
+	struct scrubbed *s = arg;
+
+	assert_true(segment > s->last);
+	s->last = segment;
+	s->segments++;
+	s->all.stripes += r->stripes;
+	s->all.bytes += r->bytes;
+	for (unsigned i = 0; i < ERASURE_MAX_CELLS; i++) {
+		s->all.slot[i].bad += r->slot[i].bad;
+		s->all.slot[i].healed += r->slot[i].healed;
+		s->all.slot[i].failed += r->slot[i].failed;
+	}
+}
+
+static struct scrubbed scrub(struct fixture *f)
+{
+	struct scrubbed s = {0};
+	struct patience p = {.ends = false};
+	struct meta_healer *h = meta_healer_new(f->s, go_on, &p);
+
+	assert_int_equal(meta_scrub(h, 0, add_scrubbed, &s), 1);
+	meta_healer_free(h);
+	return s;
+}
+
+static uint64_t sum_bad(const struct scrubbed *s)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < ERASURE_MAX_CELLS; i++)
+		n += s->all.slot[i].bad;
+	return n;
+}
+
+/* Every live cell of every drive is there and good. */
+static void expect_whole(struct fixture *f)
+{
+	assert_int_equal(missing(f), 0);
+	struct scrubbed s = scrub(f);
+	assert_int_equal(sum_bad(&s), 0);
+}
+
+/* Half of the objects are written while the last drive is away. */
+static void start_degraded(struct fixture *f, bool faulty)
+{
+	fixture_start(f, 4, 2, faulty);
+	f->p.segment_size = 2u << 20; /* several segments */
+	assert_int_equal(fixture_open(f, ALL(f)), 0);
+	put_keys(f, 0, KEYS / 2);
+	fixture_close(f);
+	fixture_reopen(f, ALL(f) & ~(1u << LAST));
+	put_keys(f, KEYS / 2, KEYS);
+	fixture_close(f);
+	fixture_reopen(f, ALL(f));
+	assert_true(missing(f) > 0);
+}
+
+/* Any K drives are enough: 2 of 4 are read-only. */
+static void expect_readable_by_two(struct fixture *f)
+{
+	for (unsigned a = 0; a < f->n; a++)
+		for (unsigned b = a + 1; b < f->n; b++) {
+			fixture_close(f);
+			fixture_reopen(f, 1u << a | 1u << b);
+			expect_keys(f, 0, KEYS);
+		}
+}
+
+static void returning_drive_gets_its_cells(void **state)
+{
+	struct meta_heal_slot p[SUPER_MAX_SLOTS];
+	struct fixture f;
+
+	start_degraded(&f, false);
+	assert_int_equal(heal(&f), 1);
+	expect_whole(&f);
+	meta_heal_progress(f.s, p);
+	assert_false(p[LAST].active);
+	assert_true(p[LAST].started_ns && p[LAST].ended_ns >= p[LAST].started_ns);
+	assert_true(p[LAST].bytes_done > 0);
+	assert_int_equal(p[LAST].bytes_total, p[LAST].bytes_done);
+	assert_int_equal(p[LAST].segments_done, p[LAST].segments_total);
+	assert_int_equal(p[LAST].bytes_failed, 0);
+	assert_int_equal(p[0].started_ns, 0);
+	expect_counters(&f);
+	assert_int_equal(heal(&f), 1); /* there is nothing left to do */
+	expect_readable_by_two(&f);
+	fixture_end(&f);
+}
+
+static unsigned remove_segments(struct fixture *f, unsigned slot)
+{
+	char path[400];
+	struct dirent *e;
+	unsigned n = 0;
+
+	snprintf(path, sizeof path, "%s/d%u/seg", f->root, slot);
+	DIR *d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof path, "%s/d%u/seg/%s", f->root, slot, e->d_name);
+		assert_int_equal(unlink(path), 0);
+		n++;
+	}
+	closedir(d);
+	return n;
+}
+
+/* A drive of which all is missing, from the first byte on. */
+static void empty_drive_is_filled(void **state)
+{
+	struct fixture f;
+	struct stat st;
+	char path[128];
+
+	start_degraded(&f, false);
+	fixture_close(&f);
+	assert_true(remove_segments(&f, LAST) > 0);
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(heal(&f), 1);
+	struct scrubbed s = scrub(&f); /* what no row names is found by the scrub */
+	assert_true(s.all.slot[LAST].bad > 0);
+	assert_int_equal(s.all.slot[LAST].healed, s.all.slot[LAST].bad);
+	expect_whole(&f);
+	snprintf(path, sizeof path, "%s/d%u/seg", f.root, LAST);
+	assert_int_equal(stat(path, &st), 0);
+	expect_readable_by_two(&f);
+	fixture_end(&f);
+}
+
+/* Told to end at every point: what was done stays done, the rest follows. */
+static void heal_goes_on_where_it_ended(void **state)
+{
+	struct fixture f;
+	struct patience p = {.ends = true};
+	unsigned left, rounds = 0;
+	uint64_t bytes = 0;
+
+	start_degraded(&f, false);
+	left = missing(&f);
+	assert_true(left > 2);
+	for (int rc = 0; rc != 1; rounds++) {
+		p.left = 2 + 3 * rounds;
+		p.bytes = 0;
+		rc = heal_with(&f, &p);
+		assert_true(rc >= 0);
+		bytes += p.bytes;
+		assert_true(missing(&f) <= left);
+		left = missing(&f);
+		if (rounds % 3 == 2) {
+			fixture_close(&f);
+			fixture_reopen(&f, ALL(&f));
+			assert_int_equal(missing(&f), left);
+		}
+	}
+	assert_true(rounds > 2);
+	expect_whole(&f);
+	fixture_end(&f);
+}
+
+static void cost_follows_what_lives(void **state)
+{
+	struct fixture f;
+	struct patience all = {.ends = false}, few = {.ends = false};
+
+	start_degraded(&f, false);
+	assert_int_equal(heal_with(&f, &all), 1);
+	fixture_end(&f);
+	start_degraded(&f, false);
+	for (uint64_t k = KEYS / 2; k < KEYS; k++)
+		if (k % 5 >= 3 && k != KEYS - 1)
+			assert_int_equal(drop(&f, k), 0);
+	assert_int_equal(heal_with(&f, &few), 1);
+	assert_true(few.bytes < all.bytes / 2);
+	assert_int_equal(missing(&f), 0);
+	fixture_end(&f);
+}
+
+/* With two drives away only K are left, and one of them rots. */
+static void what_cannot_be_made_stays_missing(void **state)
+{
+	struct meta_heal_slot p[SUPER_MAX_SLOTS];
+	struct fixture f;
+
+	start_degraded(&f, false);
+	fixture_close(&f);
+	remove_segments(&f, 0);
+	remove_segments(&f, 1);
+	fixture_reopen(&f, ALL(&f));
+	unsigned before = missing(&f);
+	assert_int_equal(heal(&f), 0);
+	meta_heal_progress(f.s, p);
+	assert_true(p[LAST].segments_failed > 0);
+	assert_true(p[LAST].bytes_failed > 0);
+	assert_true(missing(&f) > 0 && missing(&f) <= before);
+	fixture_end(&f);
+}
+
+/* ---- Damage ---------------------------------------------------------------------------------------------------------- */
+/* One byte in each 4 KiB of every segment file of the drive that are not zero. */
+static void rot(struct fixture *f, unsigned slot)
+{
+	char path[400];
+	struct dirent *e;
+	uint8_t block[4096];
+
+	snprintf(path, sizeof path, "%s/d%u/seg", f->root, slot);
+	DIR *d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof path, "%s/d%u/seg/%s", f->root, slot, e->d_name);
+		int fd = open(path, O_RDWR);
+		assert_true(fd >= 0);
+		for (off_t off = 4096; pread(fd, block, sizeof block, off) == (ssize_t)sizeof block; off += 4096) {
+			block[77] ^= 4;
+			assert_int_equal(pwrite(fd, block + 77, 1, off + 77), 1);
+		}
+		close(fd);
+	}
+	closedir(d);
+}
+
+static void reads_have_damage_repaired(void **state)
+{
+	struct meta_damage_stats st;
+	struct patience p = {.ends = false};
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	f.p.segment_size = 2u << 20;
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 0, KEYS);
+	rot(&f, 1);
+	expect_keys(&f, 0, KEYS);
+	meta_damage_stats(f.s, &st);
+	assert_true(st.waiting > 0 && st.waiting == st.noted);
+	unsigned once = st.waiting;
+	expect_keys(&f, 0, KEYS); /* the same again is no news */
+	meta_damage_stats(f.s, &st);
+	assert_int_equal(st.waiting, once);
+	struct meta_healer *h = meta_healer_new(f.s, go_on, &p);
+	assert_int_equal(meta_heal_damage(h), 0);
+	meta_healer_free(h);
+	meta_damage_stats(f.s, &st);
+	assert_int_equal(st.waiting, 0);
+	assert_int_equal(st.failed, 0);
+	assert_true(st.repaired >= once);
+	expect_keys(&f, 0, KEYS);
+	meta_damage_stats(f.s, &st);
+	assert_int_equal(st.waiting, 0);
+	/* Cells that no read had met are left to the scrub. */
+	struct scrubbed s = scrub(&f);
+	assert_int_equal(s.all.slot[1].healed, s.all.slot[1].bad);
+	expect_whole(&f);
+	fixture_end(&f);
+}
+
+static void reads_that_fail_queue_nothing(void **state)
+{
+	struct meta_damage_stats st;
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	f.p.segment_size = 2u << 20;
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 3, 4);
+	rot(&f, 0);
+	rot(&f, 1);
+	rot(&f, 2);
+	assert_int_equal(check_blob(&f, 3, 3, size_of(3)), -QE_QUORUM_READ);
+	meta_damage_stats(f.s, &st);
+	assert_int_equal(st.noted, 0);
+	fixture_end(&f);
+}
+
+/* What is missing, or away, is no damage. */
+static void missing_cells_are_not_damage(void **state)
+{
+	struct meta_damage_stats st;
+	struct fixture f;
+
+	start_degraded(&f, false);
+	expect_keys(&f, 0, KEYS);
+	fixture_close(&f);
+	fixture_reopen(&f, ALL(&f) & ~1u);
+	expect_keys(&f, 0, KEYS);
+	meta_damage_stats(f.s, &st);
+	assert_int_equal(st.noted, 0);
+	fixture_end(&f);
+}
+
+static void scrub_visits_every_live_cell(void **state)
+{
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	f.p.segment_size = 2u << 20;
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 0, KEYS);
+	struct scrubbed s = scrub(&f);
+	assert_true(s.segments > 2);
+	assert_int_equal(sum_bad(&s), 0);
+	rot(&f, 2);
+	struct scrubbed r = scrub(&f);
+	assert_int_equal(r.all.stripes, s.all.stripes);
+	assert_int_equal(r.all.bytes, s.all.bytes);
+	assert_int_equal(r.all.slot[2].bad, s.all.stripes);
+	assert_int_equal(r.all.slot[2].healed, s.all.stripes);
+	expect_whole(&f);
+	fixture_end(&f);
+}
+
+/* ---- Crashes --------------------------------------------------------------------------------------------------------- */
+/* The process dies at the nth write of the heal, and the power with it; a drive more is lost at the end. */
+static void crash_in_any_write_of_heal(void **state)
+{
+	bool stopped = true;
+
+	for (uint64_t nth = 1; stopped; nth += nth < 12 ? 1 : 7) {
+		struct fixture f;
+		start_degraded(&f, true);
+		fault_bench_rule(f.bench, &(struct fault_rule){
+			.kind = nth % 2 ? FAULT_STOP : FAULT_TORN, .slot = -1, .op = -1, .nth = nth});
+		(void)!heal(&f);
+		stopped = fault_bench_stopped(f.bench);
+		fixture_kill(&f);
+		fault_bench_power_loss(f.bench, ALL(&f));
+		fault_bench_rule(f.bench, NULL);
+		fixture_reopen(&f, ALL(&f));
+		expect_keys(&f, 0, KEYS);
+		assert_int_equal(heal(&f), 1);
+		expect_whole(&f);
+		expect_counters(&f);
+		fixture_kill(&f);
+		fixture_reopen(&f, 1u << LAST | 1u << (nth % LAST));
+		expect_keys(&f, 0, KEYS);
+		fixture_end(&f);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(returning_drive_gets_its_cells),
+		cmocka_unit_test(empty_drive_is_filled),
+		cmocka_unit_test(heal_goes_on_where_it_ended),
+		cmocka_unit_test(cost_follows_what_lives),
+		cmocka_unit_test(what_cannot_be_made_stays_missing),
+		cmocka_unit_test(reads_have_damage_repaired),
+		cmocka_unit_test(reads_that_fail_queue_nothing),
+		cmocka_unit_test(missing_cells_are_not_damage),
+		cmocka_unit_test(scrub_visits_every_live_cell),
+		cmocka_unit_test(crash_in_any_write_of_heal),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
