@@ -109,6 +109,30 @@ bool erasure_missing_covers(struct erasure_set *s, unsigned slot, uint64_t segme
 	return covers;
 }
 
+struct missing_count {
+	unsigned slot, n;
+};
+
+static bool count_one(struct hash_node *n, void *arg)
+{
+	const struct missing_segment *ms = CONTAINER_OF(n, struct missing_segment, node);
+	struct missing_count *c = arg;
+
+	for (unsigned i = 0; i < ms->n; i++)
+		c->n += ms->range[i].slot == c->slot;
+	return false;
+}
+
+unsigned erasure_missing_count(struct erasure_set *s, unsigned slot)
+{
+	struct missing_count c = {.slot = slot};
+
+	mutex_lock(&s->lock);
+	hash_each(&s->missing, count_one, &c);
+	mutex_unlock(&s->lock);
+	return c.n;
+}
+
 void missing_drop_locked(struct erasure_set *s, uint64_t segment)
 {
 	struct missing_segment *ms = missing_find(s, segment);

@@ -103,6 +103,7 @@ uint32_t erasure_missing_mask(struct erasure_set *s, uint64_t segment, uint32_t 
 /* One range says of the slot that everything from from_4k on is missing. */
 bool erasure_missing_covers(struct erasure_set *s, unsigned slot, uint64_t segment, uint32_t from_4k);
 void erasure_missing_del(struct erasure_set *s, unsigned slot, uint64_t segment, uint32_t from_4k);
+unsigned erasure_missing_count(struct erasure_set *s, unsigned slot); /* its ranges */
 
 /* For each segment, open or sealed, of which the slot has not flushed all that was, or that is going to be, written:
  * the lowest such offset (0: the slot has no file of it). An open segment is always told: what is written to it later

@@ -203,9 +203,12 @@ int meta_checkpoint(struct meta_set *s)
 		return -QE_QUORUM_READ; /* unavailable payload must stay in the journal until its drives return */
 	MUTEX_GUARD(&s->checkpoint_lock);
 	__atomic_store_n(&s->checkpointing, true, __ATOMIC_RELAXED);
+	uint64_t begun = clock_mono_ns();
 	int rc = run(s);
 	__atomic_store_n(&s->checkpointing, false, __ATOMIC_RELAXED);
 	if (rc == 0) {
+		__atomic_store_n(&s->st.checkpoint_took_ns, clock_mono_ns() - begun, __ATOMIC_RELAXED);
+		__atomic_store_n(&s->st.checkpoint_ended_ns, clock_wall_ns(), __ATOMIC_RELAXED);
 		index_rebuild_one(s);
 		reclaim_run(s);
 	}

@@ -230,6 +230,9 @@ struct meta_stats {
 	uint64_t memtable_bytes, memtable_rows, frozen_bytes;
 	unsigned journal_files, journal_free;
 	uint64_t checkpoints, destaged_blobs, destaged_bytes, checkpoint_rows;
+	bool checkpointing;
+	uint64_t checkpoint_ended_ns, checkpoint_took_ns; /* of the newest: wall, duration; 0: none yet */
+	uint64_t reclaimed_segments, reclaimed_bytes;     /* given back since start; bytes of the set, with parity */
 	uint64_t degraded_reads, unavailable_blobs;
 	unsigned missing_ranges;
 };
@@ -238,7 +241,9 @@ bool meta_writable(const struct meta_set *s);
 int meta_checkpoint(struct meta_set *s) WARN_UNUSED;   /* now, blocking */
 void meta_tick(struct meta_set *s);                    /* tests without background threads */
 /* Recounts directory, usage and blob counters from the rows; the number of differences, each written to ret (may be
- * NULL) as a line. What object/ counts:
+ * NULL) as a line. step (may be NULL) is told now and then, and at the end, how many rows were looked at; false ends it:
+ * -ECANCELED.
+ * What object/ counts:
  *   dir     children: its entry rows (objects and directories; those behind continuation rows belong to the directory that
  *           the name begins in, continuation rows themselves do not count); live: objects + shown directories among them.
  *           The upload root of a bucket is such a directory; its entries are objects.
@@ -246,6 +251,6 @@ void meta_tick(struct meta_set *s);                    /* tests without backgrou
  *           bytes = stored: obj.size of each of these (a linked file's once per name); uploads: upload rows; markers: 0
  *   blob    refs: extents in entry rows, dir markers, file rows, uparts and map runs that name it
  *   map     users: entry, dir, file and upart rows that name the map */
-int meta_recount(struct meta_set *s, struct buf *ret) WARN_UNUSED;
+int meta_recount(struct meta_set *s, bool (*step)(void *arg, uint64_t rows), void *arg, struct buf *ret) WARN_UNUSED;
 
 #endif

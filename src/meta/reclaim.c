@@ -190,7 +190,11 @@ static int take(struct meta_set *s, struct segment_info *info)
 	if (rc == -QE_CONFLICT || rc == -QE_BUSY || rc == -EBUSY)
 		return 0;
 	/* An absent drive keeps its file: when it is back nothing names it. */
-	return rc < 0 ? rc : 1;
+	if (rc < 0)
+		return rc;
+	STAT_ADD(s, reclaimed_segments, 1);
+	STAT_ADD(s, reclaimed_bytes, (uint64_t)info->size_4k * DRIVE_BLOCK * s->n);
+	return 1;
 }
 
 /* (C) */

@@ -14,8 +14,8 @@
  * The counters `locked` and `uploads` of dir rows are not recounted.
  *
  * Entries are first counted where their key says, then continuations hand theirs on to the directory that they belong
- * to, then directories that are shown count in the one above. It is one view: for tests, and for sets of which all
- * directories and blobs fit into memory at some 100 bytes each.
+ * to, then directories that are shown count in the one above. It is one view, and so as fast as it goes: the index grows
+ * with what is changed while it is open. Memory: some 100 bytes for each directory and blob.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -25,6 +25,7 @@
 #include "base/hash.h"
 #include "meta/view_internal.h"
 
+#define STEP_ROWS 1024
 #define CONTS_MAX 64 /* continuations of one name, and then some */
 
 struct item { /* first in each that is found by id */
@@ -76,6 +77,9 @@ struct segment_count {
 struct recount {
 	struct meta_view *v;
 	struct buf *out; /* may be NULL */
+	bool (*step)(void *arg, uint64_t rows);
+	void *arg;
+	uint64_t rows; /* looked at so far */
 	int differences;
 	struct arena arena;
 	struct hash places, files, buckets, maps, blobs, segments;
@@ -131,6 +135,11 @@ static uint64_t key_id(const struct meta_row *row)
 	return row->key.len >= 8 ? be64_get(row->key.p) : 0;
 }
 
+static bool go_on(struct recount *r)
+{
+	return !r->step || r->step(r->arg, r->rows);
+}
+
 static int scan(struct recount *r, enum meta_table table, row_fn fn)
 {
 	struct meta_iter *it;
@@ -139,10 +148,13 @@ static int scan(struct recount *r, enum meta_table table, row_fn fn)
 
 	if (rc < 0)
 		return rc;
-	for (rc = meta_iter_seek(it, "", 0, &row); rc > 0; rc = meta_iter_next(it, &row))
+	for (rc = meta_iter_seek(it, "", 0, &row); rc > 0; rc = meta_iter_next(it, &row)) {
 		fn(r, &row);
+		if (++r->rows % STEP_ROWS == 0 && !go_on(r))
+			break;
+	}
 	meta_iter_close(it);
-	return rc;
+	return rc < 0 || go_on(r) ? MIN(rc, 0) : -ECANCELED;
 }
 
 /* ---- Extents ---- */
@@ -532,9 +544,9 @@ static int recount_blobs(struct recount *r)
 	return 0;
 }
 
-int recount_view(struct meta_view *v, struct buf *ret)
+int recount_view(struct meta_view *v, bool (*step)(void *arg, uint64_t rows), void *arg, struct buf *ret)
 {
-	struct recount r = {.v = v, .out = ret, .arena = ARENA_INIT};
+	struct recount r = {.v = v, .out = ret, .step = step, .arg = arg, .arena = ARENA_INIT};
 	struct hash *const tables[] = {&r.places, &r.files, &r.buckets, &r.maps, &r.blobs, &r.segments};
 	int rc;
 

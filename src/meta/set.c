@@ -479,12 +479,12 @@ int meta_view_open(struct meta_set *s, struct meta_view **ret)
 	return view_open(&s->pub, ret);
 }
 
-int meta_recount(struct meta_set *s, struct buf *ret)
+int meta_recount(struct meta_set *s, bool (*step)(void *arg, uint64_t rows), void *arg, struct buf *ret)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	int rc = meta_view_open(s, &v);
 
-	return rc < 0 ? rc : recount_view(v, ret);
+	return rc < 0 ? rc : recount_view(v, step, arg, ret);
 }
 
 const uint8_t *meta_deployment_id(const struct meta_set *s)
@@ -524,10 +524,12 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	const struct meta_stats *st = &s->st;
 	const uint64_t *from[] = {&st->records, &st->batches, &st->rejected, &st->flush_rounds, &st->journal_bytes,
 				  &st->checkpoints, &st->destaged_blobs, &st->destaged_bytes, &st->checkpoint_rows,
-				  &st->degraded_reads, &st->unavailable_blobs};
+				  &st->degraded_reads, &st->unavailable_blobs, &st->checkpoint_ended_ns, &st->checkpoint_took_ns,
+				  &st->reclaimed_segments, &st->reclaimed_bytes};
 	uint64_t *to[] = {&ret->records, &ret->batches, &ret->rejected, &ret->flush_rounds, &ret->journal_bytes,
 			  &ret->checkpoints, &ret->destaged_blobs, &ret->destaged_bytes, &ret->checkpoint_rows,
-			  &ret->degraded_reads, &ret->unavailable_blobs};
+			  &ret->degraded_reads, &ret->unavailable_blobs, &ret->checkpoint_ended_ns, &ret->checkpoint_took_ns,
+			  &ret->reclaimed_segments, &ret->reclaimed_bytes};
 
 	memset(ret, 0, sizeof *ret);
 	for (unsigned i = 0; i < ARRAY_SIZE(to); i++)
@@ -541,6 +543,7 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	ret->epoch = set_epoch(s);
 	ret->applied_seq = meta_applied_seq(s);
 	ret->durable_seq = meta_durable_seq(s);
+	ret->checkpointing = __atomic_load_n(&s->checkpointing, __ATOMIC_RELAXED);
 	ret->checkpoint_seq = __atomic_load_n(&s->checkpoint_seq, __ATOMIC_RELAXED);
 	mutex_lock(&s->writer);
 	struct memtable *frozen = publish_frozen(&s->pub);

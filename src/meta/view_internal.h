@@ -92,6 +92,6 @@ int view_open(struct publish *p, struct meta_view **ret) WARN_UNUSED;
 const void *view_payload(const struct meta_view *v, uint64_t seq, size_t *ret_len);
 
 /* recount.c: the number of differences, each a line in ret (may be NULL); < 0: the view failed. */
-int recount_view(struct meta_view *v, struct buf *ret) WARN_UNUSED;
+int recount_view(struct meta_view *v, bool (*step)(void *arg, uint64_t rows), void *arg, struct buf *ret) WARN_UNUSED;
 
 #endif

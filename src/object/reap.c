@@ -22,6 +22,18 @@ struct reap_job {
 	bool more;
 };
 
+static void job_push(struct object_store *s, struct work *w)
+{
+	atomic_fetch_add(&s->jobs_begun, 1);
+	workq_push(s->background, w);
+}
+
+static void job_end(struct object_store *s, void *j)
+{
+	atomic_fetch_add(&s->jobs_done, 1);
+	free(j);
+}
+
 static void job_start(struct object_store *s, void (*run)(struct work *), uint64_t id)
 {
 	struct reap_job *j = calloc(1, sizeof *j);
@@ -31,7 +43,7 @@ static void job_start(struct object_store *s, void (*run)(struct work *), uint64
 	j->store = s;
 	j->id = id;
 	j->work.run = run;
-	workq_push(s->background, &j->work);
+	job_push(s, &j->work);
 }
 
 static void job_commits(struct reap_job *j, const char *what, commit_attempt_fn attempt)
@@ -177,7 +189,7 @@ static void orphans_run(struct work *w)
 			break;
 		orphans_drop(j);
 	}
-	free(j);
+	job_end(j->store, j);
 }
 
 /* Without memory it is found again at the next start. */
@@ -195,7 +207,7 @@ void store_orphan_reap(struct object_store *s, uint64_t file)
 	}
 	mutex_unlock(&s->hold_lock);
 	if (j)
-		workq_push(s->background, &j->work);
+		job_push(s, &j->work);
 }
 
 /* ---- Parts ------------------------------------------------------------------------------------------------------------- */
@@ -250,7 +262,7 @@ static void parts_run(struct work *w)
 	struct reap_job *j = CONTAINER_OF(w, struct reap_job, work);
 
 	job_commits(j, "parts", parts_attempt);
-	free(j);
+	job_end(j->store, j);
 }
 
 void store_parts_reap(struct object_store *s, uint64_t upload)
@@ -326,7 +338,7 @@ static void sweep_run(struct work *w)
 
 	if (rc < 0)
 		log_debug("object", "sweep at start: %s", err_text(rc));
-	free(j);
+	job_end(j->store, j);
 }
 
 void store_sweep_start(struct object_store *s)

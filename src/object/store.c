@@ -86,6 +86,13 @@ struct workq *object_store_workers(struct object_store *s)
 	return s->workers;
 }
 
+void object_background(struct object_store *s, uint64_t *ret_done, uint64_t *ret_begun)
+{
+	/* In this order: never more done than begun. */
+	*ret_done = atomic_load(&s->jobs_done);
+	*ret_begun = atomic_load(&s->jobs_begun);
+}
+
 void object_store_applied(void *arg, struct meta_batch *b)
 {
 	struct object_commit *c = meta_batch_user(b);

@@ -34,6 +34,8 @@ struct object_store *object_store_open(const struct object_params *p, struct op_
 struct object_store *object_store_close(struct object_store *s);                           /* publishes dirty data */
 struct meta_set *object_store_set(struct object_store *s);
 struct workq *object_store_workers(struct object_store *s);
+/* Background jobs since the start: removal of orphans and of parts of uploads that are gone. */
+void object_background(struct object_store *s, uint64_t *ret_done, uint64_t *ret_begun);
 /* To be given to meta_params: applied and reset hooks (arg: a pointer to the store's pointer, set after open). */
 void object_store_applied(void *arg, struct meta_batch *b);
 void object_store_reset(void *arg);

@@ -11,6 +11,7 @@
 #ifndef QUOIN_OBJECT_STORE_INTERNAL_H
 #define QUOIN_OBJECT_STORE_INTERNAL_H
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,6 +54,7 @@ struct object_store {
 	bool reaping;             /* (hold_lock) a job sees to them */
 	struct notifier *notifier;
 	struct body_pool *bodies; /* stripe buffers of large puts */
+	_Atomic uint64_t jobs_begun, jobs_done; /* of background */
 	_Atomic bool closing;     /* background work that has not begun is left for the next start */
 };
 

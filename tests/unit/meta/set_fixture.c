@@ -503,7 +503,7 @@ int get_durable(struct fixture *f, uint64_t key, uint64_t *ret)
 void expect_counters(struct fixture *f)
 {
 	CLEANUP_BUF struct buf lines = BUF_INIT;
-	int rc = meta_recount(f->s, &lines);
+	int rc = meta_recount(f->s, NULL, NULL, &lines);
 
 	if (rc != 0)
 		fail_msg("%d counters differ: %s", rc, buf_cstr(&lines));

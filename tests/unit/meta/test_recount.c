@@ -202,10 +202,10 @@ static void differs(int want, const char *text)
 	int n;
 
 	assert_int_equal(view_open(&pub, &v), 0);
-	n = recount_view(v, &out);
+	n = recount_view(v, NULL, NULL, &out);
 	if (n != want || (text && !strstr(buf_cstr(&out), text)))
 		fail_msg("%d differences: %s", n, buf_cstr(&out));
-	assert_int_equal(recount_view(v, NULL), want);
+	assert_int_equal(recount_view(v, NULL, NULL, NULL), want);
 	meta_view_close(v);
 }
 

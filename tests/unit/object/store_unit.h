@@ -98,7 +98,7 @@ static inline void fix_open(struct fix *f)
 static inline void fix_check(struct fix *f)
 {
 	CLEANUP_BUF struct buf lines = BUF_INIT;
-	int n = meta_recount(f->set, &lines);
+	int n = meta_recount(f->set, NULL, NULL, &lines);
 
 	if (n != 0)
 		fprintf(stderr, "recount: %d\n%s", n, buf_cstr(&lines));
