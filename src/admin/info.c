@@ -2,9 +2,7 @@
  *
  * GET /quoin/admin/v1/info
  */
-#include "admin/admin.h"
-
-#include <jansson.h>
+#include "admin/routes_internal.h"
 
 #include "admin/json_internal.h"
 #include "base/clock.h"
@@ -41,7 +39,6 @@ static void add_space(json_t *o, struct drive *d)
 static void add_health(json_t *o, struct drive *d)
 {
 	struct drive_stats st;
-	char when[CLOCK_ISO_LEN + 1];
 
 	drive_stats(d, &st);
 	admin_set_u64(o, "errors", st.errors);
@@ -49,13 +46,28 @@ static void add_health(json_t *o, struct drive *d)
 	admin_set_u64(o, "bytes_written", st.bytes_written);
 	if (!st.last_error_ns)
 		return;
-	clock_format_iso(st.last_error_ns, when);
 	json_object_set_new(o, "last_error", json_string(st.last_error));
-	json_object_set_new(o, "last_error_time", json_string(when));
+	admin_set_time(o, "last_error_time", st.last_error_ns);
 }
 
-static json_t *drive_json(struct meta_set *set, const struct isr_body *isr, unsigned slot)
+static void set_ms(json_t *o, const char *name, uint64_t ns)
 {
+	json_object_set_new(o, name, json_real((double)(ns / 1000) / 1e3));
+}
+
+static void add_speed(json_t *o, const struct monitor_drive *m)
+{
+	set_ms(o, "read_ms", m->read_ns);
+	set_ms(o, "write_ms", m->write_ns);
+	set_ms(o, "flush_ms", m->sync_ns);
+	json_object_set_new(o, "slow", json_boolean(m->slow));
+}
+
+static json_t *drive_json(const struct admin_params *a, const struct meta_stats *st, unsigned slot)
+{
+	struct meta_set *set = object_store_set(a->store);
+	const struct isr_body *isr = &st->isr;
+	struct monitor_drive watched;
 	json_t *o = json_object();
 	CLEANUP_DRIVE struct drive *d = meta_drive_of(set, slot);
 	char id[UUID_TEXT_LEN + 1];
@@ -65,6 +77,9 @@ static json_t *drive_json(struct meta_set *set, const struct isr_body *isr, unsi
 	json_object_set_new(o, "id", json_string(id));
 	json_object_set_new(o, "path", d ? json_string(d->path) : json_null());
 	json_object_set_new(o, "state", json_string(d ? slot_state(isr->slot[slot].state) : "absent"));
+	monitor_drive(a->monitor, slot, &watched);
+	admin_set_time(o, "since", watched.since_ns);
+	admin_set_u64(o, "missing_ranges", st->missing_of[slot]);
 	json_object_set_new(o, "index", json_string(index_state(isr->slot[slot].index)));
 	if (!d)
 		return o;
@@ -72,10 +87,20 @@ static json_t *drive_json(struct meta_set *set, const struct isr_body *isr, unsi
 	json_object_set_new(o, "root_disk", json_boolean(d->root_disk));
 	add_space(o, d);
 	add_health(o, d);
+	add_speed(o, &watched);
 	return o;
 }
 
-static json_t *set_json(struct meta_set *set, const struct meta_stats *st)
+static unsigned drives_in(const struct meta_stats *st)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < st->n; i++)
+		n += st->isr.slot[i].state == ISR_IN;
+	return n;
+}
+
+static json_t *set_json(const struct admin_params *a, const struct meta_stats *st)
 {
 	json_t *o = json_object();
 
@@ -83,6 +108,7 @@ static json_t *set_json(struct meta_set *set, const struct meta_stats *st)
 	admin_set_u64(o, "data", st->k);
 	admin_set_u64(o, "parity", st->m);
 	admin_set_u64(o, "write_quorum", st->w);
+	admin_set_u64(o, "in_sync", drives_in(st));
 	json_object_set_new(o, "writable", json_boolean(st->writable));
 	admin_set_u64(o, "epoch", st->epoch);
 	admin_set_u64(o, "applied_seq", st->applied_seq);
@@ -92,7 +118,7 @@ static json_t *set_json(struct meta_set *set, const struct meta_stats *st)
 	admin_set_u64(o, "degraded_reads", st->degraded_reads);
 	json_t *drives = json_array();
 	for (unsigned i = 0; i < st->n; i++)
-		json_array_append_new(drives, drive_json(set, &st->isr, i));
+		json_array_append_new(drives, drive_json(a, st, i));
 	json_object_set_new(o, "slots", drives);
 	return o;
 }
@@ -140,7 +166,7 @@ static int buckets_json(struct object_store *store, struct op_ctx *ctx, json_t *
 	return 0;
 }
 
-int admin_info(const struct admin_params *a, struct op_ctx *ctx, struct buf *ret)
+int admin_info(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
 {
 	struct meta_set *set = object_store_set(a->store);
 	struct meta_stats st;
@@ -158,8 +184,10 @@ int admin_info(const struct admin_params *a, struct op_ctx *ctx, struct buf *ret
 	json_object_set_new(o, "endpoint", json_string(a->address));
 	json_object_set_new(o, "mount", a->mount ? json_string(a->mount) : json_null());
 	admin_set_u64(o, "uptime_seconds", (clock_wall_ns() - a->started_ns) / NS_PER_S);
-	json_object_set_new(o, "set", set_json(set, &st));
+	json_object_set_new(o, "set", set_json(a, &st));
 	json_object_set_new(o, "journal", journal_json(&st));
+	json_object_set_new(o, "services", admin_services_json(a));
+	json_object_set_new(o, "scanner", admin_scanner_json(a));
 	json_object_set_new(o, "buckets", buckets);
 	return admin_dump(o, ret);
 }

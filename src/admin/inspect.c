@@ -2,12 +2,9 @@
  *
  * GET /quoin/admin/v1/inspect?bucket=B&key=K: what lies where.
  */
-#include "admin/admin.h"
-
-#include <jansson.h>
+#include "admin/routes_internal.h"
 
 #include "admin/json_internal.h"
-#include "base/clock.h"
 #include "base/err.h"
 #include "meta/meta.h"
 #include "object/content.h"
@@ -117,28 +114,26 @@ static int extent_json(struct meta_set *set, struct meta_view *v, const struct r
 static json_t *info_json(const struct object_info *info)
 {
 	json_t *o = json_object();
-	char when[CLOCK_ISO_LEN + 1];
 
 	admin_set_str(o, "key", info->key);
 	admin_set_u64(o, "file", info->file_id);
 	admin_set_u64(o, "size", info->size);
 	admin_set_str(o, "etag", info->etag);
-	clock_format_iso(info->mtime_ns, when);
-	json_object_set_new(o, "last_modified", json_string(when));
+	admin_set_time(o, "last_modified", info->mtime_ns);
 	admin_set_u64(o, "mode", info->attr.mode);
 	admin_set_u64(o, "uid", info->attr.uid);
 	admin_set_u64(o, "gid", info->attr.gid);
 	return o;
 }
 
-int admin_inspect(const struct admin_params *a, struct op_ctx *ctx, struct str bucket, struct str key, struct buf *ret)
+int admin_inspect(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
 {
 	struct meta_set *set = object_store_set(a->store);
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct object_handle *h;
 	const struct content *list_of;
 	uint64_t seq;
-	int rc = object_open(a->store, ctx, bucket, key, (struct str){"", 0}, &h, &seq);
+	int rc = object_open(a->store, ctx, admin_param(r, "bucket"), admin_param(r, "key"), (struct str){"", 0}, &h, &seq);
 
 	if (rc < 0)
 		return rc;

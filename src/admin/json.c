@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "admin/admin.h"
+#include "base/clock.h"
 #include "base/codec.h"
 
 void admin_set_u64(json_t *o, const char *name, uint64_t v)
@@ -20,6 +21,20 @@ void admin_set_str(json_t *o, const char *name, struct str s)
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	percent_encode(&b, s, true);
 	json_object_set_new(o, name, json_string(buf_cstr(&b)));
+}
+
+void admin_set_time(json_t *o, const char *name, uint64_t wall_ns)
+{
+	char when[CLOCK_ISO_LEN + 1];
+
+	if (wall_ns)
+		clock_format_iso(wall_ns, when);
+	json_object_set_new(o, name, wall_ns ? json_string(when) : json_null());
+}
+
+void admin_set_seconds(json_t *o, const char *name, uint64_t ns)
+{
+	json_object_set_new(o, name, json_real((double)(ns / NS_PER_MS) / 1e3));
 }
 
 int admin_dump(json_t *o, struct buf *ret)

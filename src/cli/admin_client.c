@@ -13,7 +13,7 @@
 
 #define ANSWER_MAX (64 * 1024 * 1024)
 #define TIMEOUT_MS 60000L
-/* S3 wants the hash of the body signed; a GET has none. */
+/* S3 wants the hash of the body signed; admin calls have none. */
 #define EMPTY_BODY "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 int admin_client_init(struct admin_client *a, const struct conf *c, const char *endpoint)
@@ -63,12 +63,14 @@ static int make_url(CURL *h, const struct admin_client *a, const char *path, con
 	while (url->len > 0 && url->data[url->len - 1] == '/')
 		url->len--;
 	buf_add_c(url, path);
-	for (size_t i = 0; i < n_params; i++) {
+	for (size_t i = 0, n = 0; i < n_params; i++) {
+		if (!params[i].value)
+			continue;
 		char *value = curl_easy_escape(h, params[i].value, (int)strlen(params[i].value));
 
 		if (!value)
 			return -ENOMEM;
-		buf_addf(url, "%c%s=%s", i == 0 ? '?' : '&', params[i].name, value);
+		buf_addf(url, "%c%s=%s", n++ == 0 ? '?' : '&', params[i].name, value);
 		curl_free(value);
 	}
 	return buf_cstr(url)[0] && !buf_err(url) ? 0 : -ENOMEM;
@@ -116,13 +118,14 @@ static int perform(CURL *h, const struct admin_client *a, struct buf *ret)
 	return -EIO;
 }
 
-static int setup(CURL *h, const struct admin_client *a, struct buf *url, struct buf *ret)
+static int setup(CURL *h, const struct admin_client *a, const char *method, struct buf *url, struct buf *ret)
 {
 	char sigv4[128];
 
 	snprintf(sigv4, sizeof(sigv4), "aws:amz:%s:s3", a->region);
 	if (curl_easy_setopt(h, CURLOPT_URL, buf_cstr(url)) != CURLE_OK ||
 	    curl_easy_setopt(h, CURLOPT_AWS_SIGV4, sigv4) != CURLE_OK ||
+	    curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method) != CURLE_OK ||
 	    curl_easy_setopt(h, CURLOPT_USERNAME, a->user) != CURLE_OK ||
 	    curl_easy_setopt(h, CURLOPT_PASSWORD, a->password) != CURLE_OK)
 		return -ENOMEM;
@@ -134,8 +137,8 @@ static int setup(CURL *h, const struct admin_client *a, struct buf *url, struct 
 	return 0;
 }
 
-int admin_client_get(struct admin_client *a, const char *path, const struct admin_param *params, size_t n_params,
-                     struct buf *ret)
+int admin_client_call(struct admin_client *a, const char *method, const char *path, const struct admin_param *params,
+                      size_t n_params, struct buf *ret)
 {
 	CLEANUP_BUF struct buf url = BUF_INIT;
 	struct curl_slist *headers = curl_slist_append(NULL, EMPTY_BODY);
@@ -143,7 +146,7 @@ int admin_client_get(struct admin_client *a, const char *path, const struct admi
 	int rc = h && headers ? make_url(h, a, path, params, n_params, &url) : -ENOMEM;
 
 	if (rc == 0)
-		rc = setup(h, a, &url, ret);
+		rc = setup(h, a, method, &url, ret);
 	if (rc == 0 && curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers) != CURLE_OK)
 		rc = -ENOMEM;
 	if (rc == 0)

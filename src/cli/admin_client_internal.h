@@ -24,9 +24,9 @@ struct admin_param {
 int admin_client_init(struct admin_client *a, const struct conf *c, const char *endpoint) WARN_UNUSED;
 void admin_client_free(struct admin_client *a);
 
-/* GET path with params, which must be in the order of their names. 0 and the body; or -EIO after saying on stderr
- * what failed; or -ENOMEM. */
-int admin_client_get(struct admin_client *a, const char *path, const struct admin_param *params, size_t n_params,
-                     struct buf *ret) WARN_UNUSED;
+/* method path with params, which must be in the order of their names; those without a value are left out. 0 and the
+ * body; or -EIO after saying on stderr what failed; or -ENOMEM. */
+int admin_client_call(struct admin_client *a, const char *method, const char *path, const struct admin_param *params,
+                      size_t n_params, struct buf *ret) WARN_UNUSED;
 
 #endif

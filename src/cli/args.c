@@ -41,15 +41,20 @@ static int words_matched(const char *name, int argc, char **argv)
 
 const struct cli_command *cli_command_find(int argc, char **argv, int *ret_words)
 {
+	const struct cli_command *best = NULL;
+	int most = 0;
+
 	for (size_t i = 0; i < cli_n_commands; i++) {
 		int n = words_matched(cli_commands[i].name, argc, argv);
 
-		if (n > 0) {
-			*ret_words = n;
-			return &cli_commands[i];
-		}
+		if (n <= most)
+			continue;
+		most = n;
+		best = &cli_commands[i];
 	}
-	return NULL;
+	if (best)
+		*ret_words = most;
+	return best;
 }
 
 static int add_flag(struct cli_args *a, const char *key, size_t key_len, const char *value, const char *option)

@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 
 #define CLI_MAX_OPTIONS 8
+#define CLI_MAX_WORDS 3 /* of a command's name */
 #define CLI_USAGE 2 /* exit status */
 
 struct cli_option {
@@ -38,7 +39,7 @@ struct cli_args {
 typedef int cli_command_fn(const struct cli_args *args);
 
 struct cli_command {
-	const char *name;       /* one or two words */
+	const char *name;       /* up to CLI_MAX_WORDS words */
 	const char *synopsis;   /* of what is not an option; "" for nothing */
 	size_t min_rest, max_rest;
 	bool hidden;            /* for scripts, not in the usage */
@@ -52,7 +53,7 @@ extern const size_t cli_n_commands;
 
 /* The value of --name, or NULL. */
 const char *cli_arg(const struct cli_args *args, const char *name);
-/* The command that argv[1..] names; *ret_words is how many words its name has. NULL: none. */
+/* The command that argv[1..] names, the longest name that fits; *ret_words is how many words its name has. NULL: none. */
 const struct cli_command *cli_command_find(int argc, char **argv, int *ret_words);
 /* 0; or -EINVAL after saying on stderr what is wrong; or -ENOMEM. */
 int cli_args_parse(const struct cli_command *cmd, int argc, char **argv, struct cli_args *ret) WARN_UNUSED;
@@ -65,6 +66,10 @@ int cli_load_conf(const struct cli_args *args, struct conf **ret) WARN_UNUSED;
 cli_command_fn cli_server;
 cli_command_fn cli_admin_info;
 cli_command_fn cli_admin_inspect;
+cli_command_fn cli_admin_service_list;
+cli_command_fn cli_admin_service_run;
+cli_command_fn cli_admin_service_pause;
+cli_command_fn cli_admin_service_resume;
 cli_command_fn cli_version;
 cli_command_fn cli_help;
 cli_command_fn cli_dump_commands;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "conf/schema.h"
 
 static void print_option(const struct cli_option *o, FILE *f)
@@ -31,7 +32,7 @@ void cli_usage(FILE *f)
 	fprintf(f, "usage: quoin COMMAND [OPTION...] [ARGUMENT...]\n\ncommands:\n");
 	for (size_t i = 0; i < cli_n_commands; i++)
 		if (!cli_commands[i].hidden)
-			fprintf(f, "  %-14s %s\n", cli_commands[i].name, cli_commands[i].help);
+			fprintf(f, "  %-20s %s\n", cli_commands[i].name, cli_commands[i].help);
 	fprintf(f, "\nSee quoin help COMMAND, and quoin(1).\n");
 }
 
@@ -43,7 +44,8 @@ int cli_version(const struct cli_args *args)
 
 int cli_help(const struct cli_args *args)
 {
-	char *argv[] = {NULL, args->n_rest > 0 ? args->rest[0] : NULL, args->n_rest > 1 ? args->rest[1] : NULL, NULL};
+	char *argv[2 + CLI_MAX_WORDS] = {NULL};
+	CLEANUP_BUF struct buf name = BUF_INIT;
 	const struct cli_command *cmd;
 	int words;
 
@@ -51,10 +53,13 @@ int cli_help(const struct cli_args *args)
 		cli_usage(stdout);
 		return 0;
 	}
+	for (size_t i = 0; i < args->n_rest; i++) {
+		argv[1 + i] = args->rest[i];
+		buf_addf(&name, "%s%s", i ? " " : "", args->rest[i]);
+	}
 	cmd = cli_command_find((int)args->n_rest + 1, argv, &words);
 	if (!cmd) {
-		fprintf(stderr, "quoin: %s%s%s: no such command; quoin help lists them\n", argv[1], argv[2] ? " " : "",
-		        argv[2] ? argv[2] : "");
+		fprintf(stderr, "quoin: %s: no such command; quoin help lists them\n", buf_cstr(&name));
 		return CLI_USAGE;
 	}
 	cli_usage_of(cmd, stdout);

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define MAX_COLUMNS 16
+#define MAX_COLUMNS 24
+#define MAX_WIDTH 150 /* a wider table is printed as one block a row */
 #define INDENT 2
 
 void output_size(uint64_t bytes, struct buf *ret)
@@ -21,6 +22,20 @@ void output_size(uint64_t bytes, struct buf *ret)
 	buf_addf(ret, i == 0 ? "%.0f %s" : "%.1f %s", v, units[i]);
 }
 
+void output_seconds(double s, struct buf *ret)
+{
+	uint64_t whole = (uint64_t)s;
+
+	if (s < 60)
+		buf_addf(ret, "%.3g s", s);
+	else if (s < 3600)
+		buf_addf(ret, "%" PRIu64 "m %02" PRIu64 "s", whole / 60, whole % 60);
+	else if (s < 86400)
+		buf_addf(ret, "%" PRIu64 "h %02" PRIu64 "m", whole / 3600, whole / 60 % 60);
+	else
+		buf_addf(ret, "%" PRIu64 "d %02" PRIu64 "h", whole / 86400, whole / 3600 % 24);
+}
+
 /* Bytes that could move a terminal's cursor are shown as ?. */
 static void add_safe(const char *s, struct buf *ret)
 {
@@ -32,6 +47,8 @@ static void add_scalar(const char *key, const json_t *v, struct buf *ret)
 {
 	if (json_is_integer(v) && str_ends(str_of(key), STR_LIT("_bytes")) && json_integer_value(v) >= 0)
 		output_size((uint64_t)json_integer_value(v), ret);
+	else if (json_is_number(v) && str_ends(str_of(key), STR_LIT("_seconds")) && json_number_value(v) >= 0)
+		output_seconds(json_number_value(v), ret);
 	else if (json_is_integer(v))
 		buf_addf(ret, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	else if (json_is_real(v))
@@ -44,13 +61,15 @@ static void add_scalar(const char *key, const json_t *v, struct buf *ret)
 		buf_add_char(ret, '-');
 }
 
-/* "free_bytes" -> "free", "last_error" -> "last error" */
+/* "free_bytes" -> "free", "took_seconds" -> "took", "last_error" -> "last error" */
 static void add_label(const char *key, struct buf *ret)
 {
 	struct str s = str_of(key);
 
 	if (str_ends(s, STR_LIT("_bytes")))
 		s.len -= 6;
+	else if (str_ends(s, STR_LIT("_seconds")))
+		s.len -= 8;
 	for (size_t i = 0; i < s.len; i++)
 		buf_add_char(ret, s.p[i] == '_' ? ' ' : s.p[i]);
 }
@@ -122,6 +141,30 @@ static void add_nested_members(const json_t *row, int depth, struct buf *ret)
 	}
 }
 
+static size_t table_width(const struct table *t)
+{
+	size_t width = 0;
+
+	for (size_t col = 0; col < t->n; col++)
+		width += t->width[col] + 2;
+	return width;
+}
+
+static void add_object(const json_t *o, int depth, struct buf *ret);
+
+/* Under a rule, so that one sees where the next begins. */
+static void add_blocks(const json_t *rows, int depth, struct buf *ret)
+{
+	size_t i;
+	json_t *row;
+
+	json_array_foreach (rows, i, row) {
+		add_indent(depth, ret);
+		buf_add_c(ret, "--\n");
+		add_object(row, depth, ret);
+	}
+}
+
 static void add_table(const json_t *rows, int depth, struct buf *ret)
 {
 	struct table t = {0};
@@ -129,6 +172,10 @@ static void add_table(const json_t *rows, int depth, struct buf *ret)
 	json_t *row;
 
 	find_columns(rows, &t);
+	if (table_width(&t) > MAX_WIDTH) {
+		add_blocks(rows, depth, ret);
+		return;
+	}
 	add_indent(depth, ret);
 	for (size_t col = 0; col < t.n; col++) {
 		CLEANUP_BUF struct buf cell = BUF_INIT;
@@ -196,6 +243,23 @@ static void add_value(const char *key, const json_t *v, int depth, struct buf *r
 		add_object(v, depth + 1, ret);
 	else
 		add_array(v, depth + 1, ret);
+}
+
+json_t *output_pick(const json_t *rows, const char *const *keys, size_t n)
+{
+	json_t *list = json_array(), *row;
+	size_t i;
+
+	json_array_foreach (rows, i, row) {
+		json_t *o = json_object();
+
+		for (size_t k = 0; k < n; k++) {
+			json_t *v = json_object_get(row, keys[k]);
+			json_object_set(o, keys[k], v ? v : json_null());
+		}
+		json_array_append_new(list, o);
+	}
+	return list;
 }
 
 void output_text(const json_t *j, struct buf *ret)

@@ -54,6 +54,8 @@ struct conf {
 	uint64_t inline_max_bytes;
 	uint64_t memory_memtable_bytes;
 
+	uint64_t scanner_period_ns;
+
 	uint64_t http_loops;          /* CONF_AUTO: by the number of CPUs */
 	uint64_t http_max_connections;
 	uint64_t http_idle_timeout_ns;

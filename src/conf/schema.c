@@ -68,6 +68,9 @@ const struct conf_key conf_keys[] = {
 	{"memory.memtable", CONFTYPE_SIZE, MEMBER(memory_memtable_bytes), 1 * MIB, 1 * TIB, "512MiB", NULL, 0, NULL,
 	 "changes held in memory before a checkpoint starts; never more than 1/8 of the memory"},
 
+	{"scanner.period", CONFTYPE_DURATION, MEMBER(scanner_period_ns), 60 * SEC, 8760 * HOUR, "24h", NULL, 0, NULL,
+	 "usage and all other counters are recounted from the rows so often, and differences are told"},
+
 	{"http.loops", CONFTYPE_INT, MEMBER(http_loops), 1, 64, "auto", NULL, CONFKEY_AUTO, NULL,
 	 "event loops that serve S3; auto: 1 up to 4 CPUs, then one for each 4"},
 	{"http.max_connections", CONFTYPE_INT, MEMBER(http_max_connections), 16, 1000000, "10000", NULL, 0, NULL,

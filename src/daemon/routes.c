@@ -6,7 +6,6 @@
 
 #include "admin/admin.h"
 #include "base/err.h"
-#include "base/uri.h"
 #include "object/store.h"
 
 struct answer {
@@ -62,31 +61,23 @@ static struct answer *answer_new(struct admin_params *p, struct http_request *r)
 	return a;
 }
 
-static struct str param(struct http_request *r, const char *name)
-{
-	struct uri_param *params;
-	struct str v = {"", 0};
-	unsigned n;
-
-	if (uri_parse_query(&http_request_ctx(r)->arena, http_request_info(r)->query, 16, &params, &n) == 0)
-		uri_param_get(params, n, name, &v);
-	return v;
-}
+#define PARAMS_MAX 16
 
 static void handle(void *arg, struct http_request *r, struct str rest, struct str body)
 {
 	struct admin_params *p = arg;
 	struct op_ctx *ctx = http_request_ctx(r);
+	const struct http_info *in = http_request_info(r);
 	struct answer *a = answer_new(p, r);
+	struct admin_request call = {.method = in->method, .path = rest};
+	struct uri_param *params = NULL;
 
-	if (!str_eqc(http_request_info(r)->method, "GET"))
-		a->rc = op_fail(ctx, -QE_METHOD_NOT_ALLOWED, "only GET is known here");
-	else if (str_eqc(rest, "info"))
-		a->rc = admin_info(p, ctx, &a->body);
-	else if (str_eqc(rest, "inspect"))
-		a->rc = admin_inspect(p, ctx, param(r, "bucket"), param(r, "key"), &a->body);
+	a->rc = uri_parse_query(&ctx->arena, in->query, PARAMS_MAX, &params, &call.nparams);
+	call.params = params;
+	if (a->rc < 0)
+		a->rc = op_fail(ctx, -QE_INVALID_REQUEST, "the query has bad escapes, or more than %u parameters", PARAMS_MAX);
 	else
-		a->rc = op_fail(ctx, -QE_INVALID_REQUEST, "no such admin call; known: info, inspect");
+		a->rc = admin_call(p, ctx, &call, &a->body);
 	answer(p, a);
 }
 

@@ -2,14 +2,15 @@
  *
  * The one file that knows every layer: configuration in, params of each layer out.
  *
- *   drives -> meta (recovery) -> object -> S3 listener, mount
+ *   drives -> meta (recovery) -> object -> background services -> S3 listener, mount
  *
- * Taking down is the opposite order: the fronts first drain, then the store publishes what the mount left dirty, then
- * the set makes a checkpoint, so that the next start has next to nothing to read.
+ * Taking down is the opposite order: the fronts first drain, then the services end, then the store publishes what the
+ * mount left dirty, then the set makes a checkpoint, so that the next start has next to nothing to read.
  */
 #include "daemon/wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,9 @@
 #include "meta/meta.h"
 #include "object/store.h"
 #include "s3/s3.h"
+#include "service/monitor.h"
+#include "service/service.h"
+#include "service/usage.h"
 
 #define DRAIN_NS (10 * NS_PER_S)
 /* Address space of an index copy. ThreadSanitizer leaves little of it to the program. */
@@ -33,12 +37,17 @@
 #else
 #define INDEX_MAP_BYTES (1ull << 40)
 #endif
+#define MONITOR_NS (1 * NS_PER_S)
+#define SCAN_FIRST_NS (600 * NS_PER_S) /* a daemon that is restarted every day scans too */
 
 struct wire {
 	struct drive *drives[SUPER_MAX_SLOTS];
 	unsigned ndrives;
 	struct meta_set *set;
 	struct object_store *store;
+	struct monitor *monitor;
+	struct usage_scan *usage;
+	struct services *services;
 	char *address, *mount_path; /* for admin: the configuration may be replaced */
 	struct admin_params admin;
 	struct s3_server *s3;
@@ -131,6 +140,54 @@ static int open_store(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 	return -QE_INTERNAL;
 }
 
+/* ---- Background work that has threads of its own ------------------------------------------------------------------- */
+static void watch_checkpoint(void *arg, struct service_info *ret)
+{
+	struct meta_stats st;
+
+	meta_stats(arg, &st);
+	ret->state = st.checkpointing ? SERVICE_RUNNING : SERVICE_WAITING;
+	ret->cycle = st.checkpoints;
+	ret->ended_ns = st.checkpoint_ended_ns;
+	ret->took_ns = st.checkpoint_took_ns;
+	snprintf(ret->note, sizeof ret->note, "%llu rows, %llu payloads moved to segments", (unsigned long long)st.checkpoint_rows,
+		 (unsigned long long)st.destaged_blobs);
+}
+
+static void watch_reclaim(void *arg, struct service_info *ret)
+{
+	struct meta_stats st;
+
+	meta_stats(arg, &st);
+	ret->done = st.reclaimed_segments;
+	snprintf(ret->note, sizeof ret->note, "%llu bytes given back", (unsigned long long)st.reclaimed_bytes);
+}
+
+static void watch_reap(void *arg, struct service_info *ret)
+{
+	object_background(arg, &ret->done, &ret->total);
+	ret->state = ret->done < ret->total ? SERVICE_RUNNING : SERVICE_WAITING;
+}
+
+/* The table of what runs in the background. */
+static int start_services(struct wire *w, const struct conf *c)
+{
+	w->monitor = monitor_new(w->set);
+	w->usage = usage_scan_new(w->set);
+	if (!w->monitor || !w->usage)
+		return -ENOMEM;
+	const struct service rows[] = {
+		{.name = "checkpoint", .watch = watch_checkpoint, .arg = w->set},
+		{.name = "reclaim", .watch = watch_reclaim, .arg = w->set},
+		{.name = "reap", .watch = watch_reap, .arg = w->store},
+		{.name = "monitor", .period_ns = MONITOR_NS, .run = monitor_run, .arg = w->monitor},
+		{.name = "usage", .first_ns = MIN(SCAN_FIRST_NS, c->scanner_period_ns), .period_ns = c->scanner_period_ns,
+		 .run = usage_scan_run, .arg = w->usage},
+	};
+
+	return services_start(rows, ARRAY_SIZE(rows), &w->services);
+}
+
 static bool set_writable(void *arg, unsigned *ret_write_quorum)
 {
 	struct meta_stats st;
@@ -193,8 +250,14 @@ static int build(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 	w->mount_path = *c->mount_path ? strdup(c->mount_path) : NULL;
 	if (!w->address || (*c->mount_path && !w->mount_path))
 		return -ENOMEM;
+	rc = start_services(w, c);
+	if (rc < 0)
+		return rc;
 	w->admin = (struct admin_params){
 		.store = w->store,
+		.services = w->services,
+		.usage = w->usage,
+		.monitor = w->monitor,
 		.address = w->address,
 		.mount = w->mount_path,
 		.started_ns = clock_wall_ns(),
@@ -227,6 +290,9 @@ struct wire *wire_down(struct wire *w)
 		return NULL;
 	s3_server_stop(w->s3, DRAIN_NS);
 	fusefs_stop(w->mount);
+	services_stop(w->services);
+	usage_scan_free(w->usage);
+	monitor_free(w->monitor);
 	object_store_close(w->store);
 	meta_set_close(w->set);
 	for (unsigned i = 0; i < w->ndrives; i++)

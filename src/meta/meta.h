@@ -234,7 +234,7 @@ struct meta_stats {
 	uint64_t checkpoint_ended_ns, checkpoint_took_ns; /* of the newest: wall, duration; 0: none yet */
 	uint64_t reclaimed_segments, reclaimed_bytes;     /* given back since start; bytes of the set, with parity */
 	uint64_t degraded_reads, unavailable_blobs;
-	unsigned missing_ranges;
+	unsigned missing_ranges, missing_of[SUPER_MAX_SLOTS]; /* all, and by slot */
 };
 void meta_stats(struct meta_set *s, struct meta_stats *ret);
 bool meta_writable(const struct meta_set *s);

@@ -554,5 +554,7 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	ret->journal_files = s->journal.max_files;
 	ret->journal_free = journal_room(&s->journal);
 	ret->missing_ranges = s->missing_ranges;
+	for (unsigned i = 0; i < s->n; i++)
+		ret->missing_of[i] = erasure_missing_count(s->erasure, i);
 	writer_unlock(s);
 }

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -47,6 +48,26 @@ static void what_is_nested_in_a_row_is_below_it(void **state)
 	                                                               "        0\n");
 }
 
+static void a_table_too_wide_for_a_terminal_is_blocks(void **state)
+{
+	CLEANUP_BUF struct buf json = BUF_INIT, expected = BUF_INIT;
+	char wide[100];
+
+	memset(wide, 'x', sizeof wide - 1);
+	wide[sizeof wide - 1] = '\0';
+	buf_addf(&json, "{\"v\": [{\"a\": 1, \"b\": \"%s\", \"c\": \"%s\"}, {\"a\": 2}]}", wide, wide);
+	buf_addf(&expected,
+	         "v:\n"
+	         "  --\n"
+	         "  a:                 1\n"
+	         "  b:                 %s\n"
+	         "  c:                 %s\n"
+	         "  --\n"
+	         "  a:                 2\n",
+	         wide, wide);
+	check(buf_cstr(&json), buf_cstr(&expected));
+}
+
 static void empty_and_plain_arrays(void **state)
 {
 	check("{\"a\": [], \"b\": [\"x\", \"y\"]}", "a: none\nb:\n  x\n  y\n");
@@ -73,15 +94,41 @@ static void sizes(void **state)
 	}
 }
 
+static void durations(void **state)
+{
+	check("{\"a_seconds\": 0.25, \"b_seconds\": 59, \"c_seconds\": 307, \"d_seconds\": 10800, \"e_seconds\": 93600.5}",
+	      "a:                 0.25 s\n"
+	      "b:                 59 s\n"
+	      "c:                 5m 07s\n"
+	      "d:                 3h 00m\n"
+	      "e:                 1d 02h\n");
+}
+
+static void some_columns_of_rows(void **state)
+{
+	static const char *const keys[] = {"c", "a"};
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	json_t *rows = json_loads("[{\"a\": 1, \"b\": 2}, {\"a\": 3, \"c\": 4}]", 0, NULL), *some;
+
+	some = output_pick(rows, keys, 2);
+	output_text(some, &b);
+	assert_string_equal(buf_cstr(&b), "c  a\n-  1\n4  3\n");
+	json_decref(some);
+	json_decref(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects_are_lines),
 		cmocka_unit_test(arrays_of_objects_are_tables),
 		cmocka_unit_test(what_is_nested_in_a_row_is_below_it),
+		cmocka_unit_test(a_table_too_wide_for_a_terminal_is_blocks),
 		cmocka_unit_test(empty_and_plain_arrays),
 		cmocka_unit_test(control_characters_do_not_reach_the_terminal),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(durations),
+		cmocka_unit_test(some_columns_of_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

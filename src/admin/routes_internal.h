@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the calls share, and the functions behind the table of routes.c.
+ */
+#ifndef QUOIN_ADMIN_ROUTES_INTERNAL_H
+#define QUOIN_ADMIN_ROUTES_INTERNAL_H
+
+#include <jansson.h>
+
+#include "admin/admin.h"
+
+typedef int admin_call_fn(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret);
+
+/* The parameter, or "". */
+struct str admin_param(const struct admin_request *r, const char *name);
+
+/* info.c: version, uptime, set (geometry, quorum, drives), journal, background, buckets */
+admin_call_fn admin_info;
+/* inspect.c: the object's attributes and, for each extent, its blob and on which drive, file and offset each cell lies */
+admin_call_fn admin_inspect;
+/* services.c */
+admin_call_fn admin_services_list, admin_services_run, admin_services_pause, admin_services_resume;
+json_t *admin_services_json(const struct admin_params *a); /* the table of services */
+json_t *admin_scanner_json(const struct admin_params *a);  /* the newest recount */
+
+#endif
