@@ -177,13 +177,13 @@ void cli_args_free(struct cli_args *args)
 
 int cli_load_conf(const struct cli_args *args, struct conf **ret)
 {
-	bool server = args->cmd->run == cli_server;
+	bool drives = args->cmd->run == cli_server || args->cmd->run == cli_fsck;
 	struct conf_sources src = {
 		.file = cli_arg(args, "config"),
 		.flags = args->flags,
 		.n_flags = args->n_flags,
-		.drives = server ? (const char *const *)args->rest : NULL,
-		.n_drives = server ? args->n_rest : 0,
+		.drives = drives ? (const char *const *)args->rest : NULL,
+		.n_drives = drives ? args->n_rest : 0,
 	};
 	struct conf_error err;
 	int rc;
@@ -191,7 +191,7 @@ int cli_load_conf(const struct cli_args *args, struct conf **ret)
 	if (!src.file)
 		src.file = getenv("QUOIN_CONFIG");
 	rc = conf_load(&src, ret, &err);
-	if (rc == 0 && server && (rc = conf_check_server(*ret, &err)) < 0) {
+	if (rc == 0 && drives && (rc = conf_check_server(*ret, &err)) < 0) {
 		conf_free(*ret);
 		*ret = NULL;
 	}

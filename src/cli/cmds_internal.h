@@ -33,7 +33,7 @@ struct cli_args {
 	size_t n_flags;
 	char **rest;                        /* what is not an option */
 	size_t n_rest;
-	cli_server_fn *run_server;
+	const struct cli_programs *programs;
 };
 
 typedef int cli_command_fn(const struct cli_args *args);
@@ -64,6 +64,7 @@ void cli_usage_of(const struct cli_command *cmd, FILE *f);
 int cli_load_conf(const struct cli_args *args, struct conf **ret) WARN_UNUSED;
 
 cli_command_fn cli_server;
+cli_command_fn cli_fsck;
 cli_command_fn cli_admin_info;
 cli_command_fn cli_admin_inspect;
 cli_command_fn cli_admin_service_list;

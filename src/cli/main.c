@@ -97,7 +97,15 @@ int cli_server(const struct cli_args *args)
 	log_set_level((enum log_level)c->log_level);
 	for (size_t i = 0; i < c->warnings.n; i++)
 		log_warn("conf", "%s", c->warnings.v[i]);
-	return args->run_server(c);
+	return args->programs->server(c);
+}
+
+int cli_fsck(const struct cli_args *args)
+{
+	struct conf *c = NULL;
+	int rc = cli_load_conf(args, &c);
+
+	return rc != 0 ? CLI_FSCK_UNCHECKED : args->programs->fsck(c, cli_arg(args, "json") != NULL);
 }
 
 /* The command, with "--version" and "--help" accepted for what everybody tries first. */
@@ -112,7 +120,7 @@ static const struct cli_command *find(int argc, char **argv, int *ret_words)
 	return cli_command_find(argc, argv, ret_words);
 }
 
-int cli_main(int argc, char **argv, cli_server_fn *run_server)
+int cli_main(int argc, char **argv, const struct cli_programs *programs)
 {
 	const struct cli_command *cmd;
 	struct cli_args args;
@@ -130,7 +138,7 @@ int cli_main(int argc, char **argv, cli_server_fn *run_server)
 	argv[words] = argv[0]; /* getopt's messages start with the program's name */
 	if (cli_args_parse(cmd, argc - words, argv + words, &args) < 0)
 		return CLI_USAGE;
-	args.run_server = run_server;
+	args.programs = programs;
 	rc = cmd->run(&args);
 	cli_args_free(&args);
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -31,12 +31,6 @@
 #include "service/usage.h"
 
 #define DRAIN_NS (10 * NS_PER_S)
-/* Address space of an index copy. ThreadSanitizer leaves little of it to the program. */
-#ifdef UNDER_TSAN
-#define INDEX_MAP_BYTES (8ull << 30)
-#else
-#define INDEX_MAP_BYTES (1ull << 40)
-#endif
 #define MONITOR_NS (1 * NS_PER_S)
 #define SCAN_FIRST_NS (600 * NS_PER_S) /* a daemon that is restarted every day scans too */
 
@@ -106,7 +100,7 @@ static int open_set(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.ordered_window_ns = c->journal_window_ns,
 		.drive_timeout_ns = c->drive_timeout_ns,
 		.checkpoint_idle_ns = 60 * NS_PER_S,
-		.index_map_bytes = INDEX_MAP_BYTES,
+		.index_map_bytes = WIRE_INDEX_MAP_BYTES,
 		.applied = object_store_applied,
 		.reset = object_store_reset,
 		.arg = &w->store,

@@ -11,6 +11,13 @@
 struct conf;
 struct wire;
 
+/* Address space of an index copy. ThreadSanitizer leaves little of it to the program. */
+#ifdef UNDER_TSAN
+#define WIRE_INDEX_MAP_BYTES (8ull << 30)
+#else
+#define WIRE_INDEX_MAP_BYTES (1ull << 40)
+#endif
+
 /* Drives, set, store, both faces. What cannot be had is logged with its cause and cure. 0 or a negative error. */
 int wire_up(const struct conf *c, struct wire **ret) WARN_UNUSED;
 /* Drains S3, unmounts, publishes dirty data, checkpoints, closes. Accepts NULL and a half-built one. Returns NULL. */

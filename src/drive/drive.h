@@ -91,6 +91,9 @@ struct drive_file {
  * O_DIRECT with a file that has no name, where the file system can, else in spare/ of a drive that has an identity;
  * warns once when refused. 0, -ENOENT, -ENOTDIR, -EACCES, ... */
 int drive_posix_open(const char *path, struct drive **ret) WARN_UNUSED;
+/* The same for who only looks: files are opened for reading, whatever would change something fails with -EROFS, and a
+ * sync does nothing. The directory need not be writable. Nothing is probed. */
+int drive_posix_open_read(const char *path, struct drive **ret) WARN_UNUSED;
 /* Drops the lock of the identity. All files must be closed, all I/O done, and nobody may hold it: no users are left.
  * Accepts NULL; returns NULL. */
 struct drive *drive_close(struct drive *d);

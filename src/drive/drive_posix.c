@@ -23,6 +23,7 @@
 struct posix_drive {
 	struct drive d;
 	int dirfd;
+	int access;     /* O_RDWR, O_RDONLY */
 	bool warned;    /* atomic: of a refused O_DIRECT */
 };
 
@@ -94,9 +95,10 @@ static int open_direct(struct posix_file *pf)
 	char path[40];
 
 	snprintf(path, sizeof path, "/proc/self/fd/%d", pf->fd);
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_DIRECT | O_NOATIME);
+	int how = posix_drive(pf->f.drive)->access | O_CLOEXEC | O_DIRECT;
+	int fd = open(path, how | O_NOATIME);
 	if (fd < 0 && errno == EPERM)
-		fd = open(path, O_RDWR | O_CLOEXEC | O_DIRECT);
+		fd = open(path, how);
 	if (fd < 0) {
 		if (errno == EINVAL || errno == ENOENT)
 			refuse_direct(posix_drive(pf->f.drive));
@@ -262,7 +264,7 @@ static int fill_new(struct posix_drive *pd, int fd, const char *name, unsigned f
 /* The descriptor or -errno. */
 static int open_fd(struct posix_drive *pd, const char *name, unsigned flags)
 {
-	int how = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (flags & DRIVE_CREATE ? O_CREAT | O_EXCL : 0);
+	int how = pd->access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (flags & DRIVE_CREATE ? O_CREAT | O_EXCL : 0);
 	int fd = openat(pd->dirfd, name, how | O_NOATIME, 0600);
 
 	if (fd < 0 && errno == ENOENT && (flags & DRIVE_CREATE)) {
@@ -441,8 +443,58 @@ static const struct drive_ops posix_ops = {
 	.submit = drive_queue_local,
 };
 
-int drive_posix_open(const char *path, struct drive **ret)
+/* ---- For who only looks ------------------------------------------------------------------------------------------ */
+
+static int read_open(struct drive *d, const char *name, unsigned flags, uint64_t size, struct drive_file **ret)
 {
+	return flags & DRIVE_CREATE ? -EROFS : posix_open(d, name, flags, size, ret);
+}
+
+static int read_no_write(struct drive_file *f, const void *p, size_t len, uint64_t off, unsigned flags)
+{
+	return -EROFS;
+}
+
+static int read_no_sync(struct drive_file *f)
+{
+	return 0;
+}
+
+static int read_no_punch(struct drive_file *f, uint64_t off, uint64_t len)
+{
+	return -EROFS;
+}
+
+static int read_no_name(struct drive *d, const char *name)
+{
+	return -EROFS;
+}
+
+static int read_no_rename(struct drive *d, const char *from, const char *to)
+{
+	return -EROFS;
+}
+
+static const struct drive_ops read_ops = {
+	.close = posix_close,
+	.open = read_open,
+	.close_file = posix_close_file,
+	.pread = posix_pread,
+	.pwrite = read_no_write,
+	.sync = read_no_sync,
+	.drop_clean = posix_drop_clean,
+	.punch = read_no_punch,
+	.mkdir = read_no_name,
+	.rename = read_no_rename,
+	.unlink = read_no_name,
+	.list = posix_list,
+	.space = posix_space,
+	.submit = drive_queue_local,
+};
+
+static int open_as(const char *path, int access, const struct drive_ops *ops, struct posix_drive **ret)
+{
+	int need = R_OK | X_OK | (access == O_RDWR ? W_OK : 0);
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -450,18 +502,42 @@ int drive_posix_open(const char *path, struct drive **ret)
 		return -errno;
 	struct posix_drive *pd = calloc(1, sizeof *pd);
 	int rc = pd ? 0 : -ENOMEM;
-	if (rc == 0 && (faccessat(fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0 || fstat(fd, &st) != 0))
+	if (rc == 0 && (faccessat(fd, ".", need, AT_EACCESS) != 0 || fstat(fd, &st) != 0))
 		rc = -errno;
 	if (rc == 0)
-		rc = drive_init(&pd->d, &posix_ops, path);
+		rc = drive_init(&pd->d, ops, path);
 	if (rc < 0) {
 		close(fd);
 		free(pd);
 		return rc;
 	}
 	pd->dirfd = fd;
+	pd->access = access;
 	pd->d.root_disk = on_root_disk(st.st_dev);
+	*ret = pd;
+	return 0;
+}
+
+int drive_posix_open(const char *path, struct drive **ret)
+{
+	struct posix_drive *pd;
+	int rc = open_as(path, O_RDWR, &posix_ops, &pd);
+
+	if (rc < 0)
+		return rc;
 	probe_direct(pd);
+	*ret = &pd->d;
+	return 0;
+}
+
+int drive_posix_open_read(const char *path, struct drive **ret)
+{
+	struct posix_drive *pd;
+	int rc = open_as(path, O_RDONLY, &read_ops, &pd);
+
+	if (rc < 0)
+		return rc;
+	pd->d.direct = true; /* until it is refused */
 	*ret = &pd->d;
 	return 0;
 }

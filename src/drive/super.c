@@ -296,6 +296,32 @@ int super_read(struct drive *d, bool read_only, struct super *ret)
 	return rc;
 }
 
+static int check_slots(struct drive_file *f, bool *ret_differ)
+{
+	CLEANUP(slots_done) struct slots s = {0};
+	int rc = slots_read(f, &s);
+
+	if (rc < 0)
+		return rc;
+	unsigned bad = (s.rc[0] < 0) + (s.rc[1] < 0);
+	if (bad == 2)
+		return -QE_CORRUPT;
+	*ret_differ = bad == 0 && memcmp(s.block[0], s.block[1], DRIVE_BLOCK) != 0;
+	return (int)bad;
+}
+
+int super_check(struct drive *d, bool *ret_differ)
+{
+	struct drive_file *f;
+	int rc = drive_open(d, SUPER_NAME, 0, 0, &f);
+
+	if (rc < 0)
+		return rc == -ENOENT ? -QE_CORRUPT : rc;
+	rc = check_slots(f, ret_differ);
+	drive_file_unref(f);
+	return rc;
+}
+
 static int write_slots(struct drive_file *f, struct super *sb)
 {
 	CLEANUP(slots_done) struct slots s = {0};

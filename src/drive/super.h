@@ -78,6 +78,8 @@ int super_decode(const void *block, struct super *ret) WARN_UNUSED;
 /* The valid slot with the higher generation; where both differ the newer one is written again. read_only: it is not.
  * -QE_CORRUPT when neither slot is valid; -QE_DRIVE_FORMAT when either is of a format that is not known. */
 int super_read(struct drive *d, bool read_only, struct super *ret) WARN_UNUSED;
+/* Slots that are bad (at most one), whether both are good but differ; or the error of super_read. Reads only. */
+int super_check(struct drive *d, bool *ret_differ) WARN_UNUSED;
 /* generation += 1, then both slots. On an error the drive counts no more. */
 int super_write(struct drive *d, struct super *s) WARN_UNUSED;
 /* Makes the directories and the file with both slots on a blank drive; again until identity_format, then -EEXIST. */

@@ -77,6 +77,47 @@ static int check_cell(struct erasure_set *s, const struct erasure_stripe *st, co
 	return bad == 0;
 }
 
+static int check_header(struct erasure_set *s, const struct segment *seg, unsigned slot, struct drive_file *f)
+{
+	struct segment_header h;
+	void *block;
+	int rc;
+
+	if (posix_memalign(&block, DRIVE_BLOCK, DRIVE_BLOCK) != 0)
+		return -ENOMEM;
+	rc = drive_pread(f, block, DRIVE_BLOCK, 0, DRIVE_DIRECT);
+	if (rc == 0)
+		rc = segment_header_decode(block, &h);
+	if (rc == 0 && (h.info.id != seg->info.id || h.set != s->set || h.slot != slot || h.info.rotation != seg->info.rotation ||
+			h.info.size_4k != seg->info.size_4k))
+		rc = -QE_CORRUPT;
+	free(block);
+	return rc;
+}
+
+int erasure_file_check(struct erasure_set *s, uint64_t segment, unsigned slot)
+{
+	CLEANUP_DRIVE struct drive *d = slot_drive(s, slot);
+	char name[SEGMENT_NAME_MAX];
+	struct drive_file *f;
+
+	if (!d)
+		return -ENOENT;
+	if (erasure_missing_mask(s, segment, 0, 1) & 1u << slot)
+		return ERASURE_FILE_MISSING;
+	struct segment *seg = segment_pin(s, segment);
+	if (!seg)
+		return -QE_CORRUPT;
+	segment_name(segment, name);
+	int rc = drive_open(d, name, 0, 0, &f);
+	if (rc == 0) {
+		rc = check_header(s, seg, slot, f);
+		drive_file_unref(f);
+	}
+	segment_unpin(s, seg);
+	return rc;
+}
+
 int erasure_cell_check(struct erasure_set *s, const struct erasure_stripe *st, unsigned slot)
 {
 	struct stripe t;

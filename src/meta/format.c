@@ -226,7 +226,8 @@ static int adopt_drives(struct meta_set *s, struct candidate *c, struct op_ctx *
 
 	if (id->pool != s->p.pool || id->set != s->p.set)
 		return op_fail(ctx, -QE_DRIVE_FOREIGN, "these are drives of pool %u set %u", id->pool, id->set);
-	if ((s->p.n && s->p.n != id->n) || s->p.m != id->m)
+	/* Who only looks need not know. */
+	if (!s->p.read_only && ((s->p.n && s->p.n != id->n) || s->p.m != id->m))
 		return op_fail(ctx, -QE_CONFIG, "this set has %u drives, %u of them parity; it was told %u with %u", id->n, id->m,
 			       s->p.n, s->p.m);
 	if (id->n < 1 || id->n > SUPER_MAX_SLOTS || 2 * id->m > id->n || id->k + id->m != id->n)
@@ -241,7 +242,8 @@ static int adopt_drives(struct meta_set *s, struct candidate *c, struct op_ctx *
 		else
 			take_drive(s, s->p.drives[i], &c[i].id);
 	}
-	complete_format(s, c, id);
+	if (!s->p.read_only)
+		complete_format(s, c, id);
 	return 0;
 }
 
@@ -313,6 +315,8 @@ int drives_find(struct meta_set *s, struct op_ctx *ctx)
 	look(s, c);
 	if (count(c, FOUND_ID))
 		return adopt_drives(s, c, ctx);
+	if (s->p.read_only)
+		return op_fail(ctx, -QE_QUORUM_READ, "no drive of a set is here");
 	rc = check_new_geometry(s, ctx);
 	if (rc < 0)
 		return rc;

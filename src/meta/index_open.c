@@ -217,7 +217,9 @@ static int map_pages(struct index *ix, const char *file, uint64_t map_bytes)
 	return 0;
 }
 
-static int open_env(struct index *ix, const char *dir, uint64_t map_bytes)
+enum how { HOW_READ, HOW_OPEN, HOW_CREATE };
+
+static int open_env(struct index *ix, const char *dir, uint64_t map_bytes, enum how how)
 {
 	struct lmdb_call c = {.name = dir, .flags = MDB_NOTLS | MDB_NOMETASYNC | MDB_NORDAHEAD, .mode = 0600};
 	int rc = mdb_env_create(&ix->env), dead;
@@ -225,6 +227,8 @@ static int open_env(struct index *ix, const char *dir, uint64_t map_bytes)
 	if (rc)
 		return -ENOMEM;
 	c.env = ix->env;
+	if (how == HOW_READ)
+		c.flags |= MDB_RDONLY | MDB_NOLOCK;
 	rc = mdb_env_set_mapsize(ix->env, map_bytes);
 	if (!rc)
 		rc = mdb_env_set_maxdbs(ix->env, 32);
@@ -234,7 +238,7 @@ static int open_env(struct index *ix, const char *dir, uint64_t map_bytes)
 		rc = mdb_env_set_assert(ix->env, guard_assert);
 	if (!rc)
 		rc = guard_call(do_env_open, &c);
-	if (!rc)
+	if (!rc && how != HOW_READ)
 		rc = mdb_reader_check(ix->env, &dead);
 	return index_rc(ix, rc, "open");
 }
@@ -256,10 +260,10 @@ static int check_data_file(const char *file)
 	return rc < 0 ? rc : 1;
 }
 
-static int open_at(struct index *ix, const char *drive_path, uint64_t map_bytes, bool create)
+static int open_at(struct index *ix, const char *drive_path, uint64_t map_bytes, enum how how)
 {
 	char dir[PATH_MAX], file[PATH_MAX], lock[PATH_MAX];
-	bool fits;
+	bool fits, create = how == HOW_CREATE;
 	int rc;
 
 	fits = snprintf(dir, sizeof dir, "%s/index", drive_path) < (int)sizeof dir;
@@ -275,9 +279,9 @@ static int open_at(struct index *ix, const char *drive_path, uint64_t map_bytes,
 	if (rc == 0 && !create)
 		return -ENOENT;
 	/* The drive is locked, so nobody else has it open: what a dead process left there would only be in the way. */
-	if (unlink(lock) < 0 && errno != ENOENT)
+	if (how != HOW_READ && unlink(lock) < 0 && errno != ENOENT)
 		return -errno;
-	rc = open_env(ix, dir, map_bytes);
+	rc = open_env(ix, dir, map_bytes, how);
 	if (rc == 0)
 		rc = map_pages(ix, file, map_bytes);
 	if (rc == 0)
@@ -297,7 +301,7 @@ static int open_at(struct index *ix, const char *drive_path, uint64_t map_bytes,
 	return rc < 0 ? rc : load_meta(ix);
 }
 
-int index_open(const char *drive_path, uint64_t map_bytes, bool create, struct index **ret)
+static int open_as(const char *drive_path, uint64_t map_bytes, enum how how, struct index **ret)
 {
 	struct index *ix = calloc(1, sizeof *ix);
 	int rc;
@@ -307,12 +311,22 @@ int index_open(const char *drive_path, uint64_t map_bytes, bool create, struct i
 	guard_install();
 	mutex_init(&ix->lock, LOCK_POOL);
 	list_init(&ix->idle);
-	rc = open_at(ix, drive_path, ALIGN_UP(MAX(map_bytes, 1u << 20), 65536), create);
+	rc = open_at(ix, drive_path, ALIGN_UP(MAX(map_bytes, 1u << 20), 65536), how);
 	if (rc < 0)
 		ix = index_close(ix);
 	else
 		*ret = ix;
 	return rc;
+}
+
+int index_open(const char *drive_path, uint64_t map_bytes, bool create, struct index **ret)
+{
+	return open_as(drive_path, map_bytes, create ? HOW_CREATE : HOW_OPEN, ret);
+}
+
+int index_open_read(const char *drive_path, uint64_t map_bytes, struct index **ret)
+{
+	return open_as(drive_path, map_bytes, HOW_READ, ret);
 }
 
 struct index *index_close(struct index *ix)

@@ -47,6 +47,7 @@ struct meta_params {
 	uint64_t full_wait_ns;                 /* a writer waits so long for room in the journal: 5 s, 30 s while a checkpoint runs */
 	uint64_t index_map_bytes;              /* LMDB map size: 1 TiB */
 	bool queue_threads;                    /* no io_uring */
+	bool read_only;                        /* fsck: R5' whatever drives there are, and nothing is written */
 	bool no_background;                    /* tests: no threads; meta_tick and meta_checkpoint are called by hand */
 	/* In sequence order, by the leader, right after the rows of the batch can be seen and before anyone is answered.
 	 * It must not block and takes no lock above LOCK_NOTIFY. */

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "meta/fsck_internal.h"
 #include "meta/recovery_internal.h"
 
 static unsigned bits(uint32_t mask)
@@ -214,7 +215,8 @@ static void open_indexes(struct recovery *r)
 		if (!(r->counted & 1u << i) || slot->index || slot->super.index_state == ISR_INDEX_BAD)
 			continue;
 		bool fresh = slot->super.start.first_seq == 1;
-		int rc = index_open(slot->d->path, s->p.index_map_bytes, fresh, &slot->index);
+		int rc = s->p.read_only ? index_open_read(slot->d->path, s->p.index_map_bytes, &slot->index) :
+					  index_open(slot->d->path, s->p.index_map_bytes, fresh, &slot->index);
 		if (rc < 0) {
 			log_warn("meta", "index copy cannot be opened path=%s error=\"%s\"", slot->d->path, err_text(rc));
 			slot->index = NULL;
@@ -291,7 +293,7 @@ static int read_state(struct recovery *r)
 	for (;;) {
 		if (bits(r->counted) < s->r)
 			return need_more(r, r->counted);
-		r->read_only = bits(r->counted) < MAX(s->r, s->w);
+		r->read_only = s->p.read_only || bits(r->counted) < MAX(s->r, s->w);
 		open_indexes(r);
 		guess_replay(r);
 		int rc = scan_journals(r);
@@ -690,6 +692,8 @@ static int serve_read_only(struct recovery *r)
 	__atomic_store_n(&s->durable_seq, r->durable, __ATOMIC_SEQ_CST);
 	erasure_set_writers(s->erasure, 0);
 	ids_begin(s, s->epoch);
+	if (s->p.read_only)
+		return 0; /* nobody wants to write */
 	log_error("meta", "the set is read-only: %u drives count, %u are needed to write seq=%llu durable=%llu", bits(r->counted),
 		  MAX(s->r, s->w), (unsigned long long)found_last_seq(r->kept), (unsigned long long)r->durable);
 	return 0;
@@ -739,6 +743,8 @@ int recovery_run(struct meta_set *s, struct op_ctx *ctx)
 		struct recovery r = {.s = s, .ctx = ctx, .queue = s->queue};
 		list_init(&r.records);
 		rc = attempt(&r);
+		if (rc == 0 && s->fsck)
+			fsck_journals(s->fsck, &r);
 		scan_done(&r);
 		if (rc == 1)
 			undo_attempt(s);

@@ -410,12 +410,13 @@ void set_free(struct meta_set *s)
 	free(s);
 }
 
-int meta_set_open(const struct meta_params *p, struct op_ctx *ctx, struct meta_set **ret)
+int set_open(const struct meta_params *p, struct fsck *f, struct op_ctx *ctx, struct meta_set **ret)
 {
 	struct meta_set *s = set_alloc(p);
 
 	if (!s)
 		return -ENOMEM;
+	s->fsck = f;
 	int rc = set_start(s, ctx);
 	if (rc < 0) {
 		threads_stop(s);
@@ -424,6 +425,11 @@ int meta_set_open(const struct meta_params *p, struct op_ctx *ctx, struct meta_s
 	}
 	*ret = s;
 	return 0;
+}
+
+int meta_set_open(const struct meta_params *p, struct op_ctx *ctx, struct meta_set **ret)
+{
+	return set_open(p, NULL, ctx, ret);
 }
 
 /* ---- Closing ------------------------------------------------------------------------------------------------------ */

@@ -300,6 +300,7 @@ struct meta_set {
 	struct vec retired;       /* (C) struct erasure_set *: of states before, somebody still used them */
 	bool checkpointing;       /* atomic: room in the journal is to be had soon */
 	uint64_t rebuild_ns;      /* (W) mono; when a lacking index copy is worth a checkpoint */
+	struct fsck *fsck;
 	bool stopping;            /* atomic */
 	bool stop;                /* (B) */
 	bool bg_pending, ckpt_wanted; /* (B) */
@@ -363,6 +364,10 @@ void isr_slot_error(void *arg, unsigned slot, int rc);
 /* fn for each slot of the mask at the same time; returns those for which it failed, one of their errors in *ret_rc (may be
  * NULL). */
 uint32_t slots_parallel(uint32_t slots, int (*fn)(void *arg, unsigned slot), void *arg, int *ret_rc);
+
+/* set.c; f: told by recovery what it found (fsck_internal.h), NULL: nobody */
+struct fsck;
+int set_open(const struct meta_params *p, struct fsck *f, struct op_ctx *ctx, struct meta_set **ret) WARN_UNUSED;
 
 /* format.c */
 /* Fills slots from the drives given, formatting blank ones. */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/fsck.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "cli/cli.h"
+#include "conf/conf.h"
+#include "daemon/wire.h"
+#include "drive/drive.h"
+#include "meta/fsck.h"
+
+struct output {
+	json_t *findings; /* NULL: text */
+	enum fsck_grade worst;
+	unsigned n;
+};
+
+static void tell(void *arg, const struct fsck_finding *f)
+{
+	static const char *const grades[] = {"", "repaired", "damage"};
+	struct output *o = arg;
+
+	o->n++;
+	o->worst = MAX(o->worst, f->grade);
+	if (o->findings) {
+		json_array_append_new(o->findings, json_pack("{s:s?, s:s, s:s, s:s, s:s}", "drive", f->drive, "grade",
+							     grades[f->grade], "found", f->what, "meaning", f->meaning, "cure",
+							     f->cure));
+		return;
+	}
+	printf("%s: %s: %s (%s); to do: %s\n", f->grade == FSCK_DAMAGE ? "DAMAGE" : "repaired at start",
+	       f->drive ? f->drive : "the set", f->what, f->meaning, f->cure);
+}
+
+static void open_drives(const struct conf *c, struct fsck_params *p)
+{
+	for (unsigned i = 0; i < c->drives.n; i++) {
+		char what[128];
+		int rc = drive_posix_open_read(c->drives.v[i], &p->drives[i]);
+
+		if (rc == 0)
+			continue;
+		snprintf(what, sizeof what, "it cannot be opened: %s", err_text(rc));
+		p->tell(p->arg, &(struct fsck_finding){
+			.grade = FSCK_DAMAGE,
+			.drive = c->drives.v[i],
+			.what = what,
+			.meaning = "the set must do without it",
+			.cure = "mount the drive there",
+		});
+	}
+}
+
+static void print_end(const struct output *o, const struct fsck_counts *n, int status)
+{
+	if (!o->findings) {
+		printf("%u findings; looked at %" PRIu64 " drives, %" PRIu64 " journal records, %" PRIu64 " rows, %" PRIu64
+		       " blobs, %" PRIu64 " segments; the payload itself was not read\n",
+		       o->n, n->drives, n->records, n->rows, n->blobs, n->segments);
+		return;
+	}
+	json_t *j = json_pack("{s:i, s:{s:I, s:I, s:I, s:I, s:I}, s:O}", "status", status, "looked_at", "drives",
+			      (json_int_t)n->drives, "records", (json_int_t)n->records, "rows", (json_int_t)n->rows, "blobs",
+			      (json_int_t)n->blobs, "segments", (json_int_t)n->segments, "findings", o->findings);
+	json_dumpf(j, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(j);
+}
+
+int fsck_run(struct conf *c, bool json)
+{
+	struct output o = {.findings = json ? json_array() : NULL};
+	struct fsck_params p = {.index_map_bytes = WIRE_INDEX_MAP_BYTES, .tell = tell, .arg = &o};
+	struct fsck_counts counts = {0};
+	struct op_ctx ctx;
+
+	/* What recovery would say of a start is not news here; findings are told as such. */
+	log_set_level(LOG_L_ERROR);
+	op_ctx_init(&ctx, OP_ADMIN);
+	open_drives(c, &p);
+	int rc = meta_fsck(&p, &ctx, &counts);
+	int status = rc < 0 ? CLI_FSCK_UNCHECKED : (int)o.worst;
+	if (rc < 0)
+		fprintf(stderr, "quoin: the check could not be made: %s\n", *ctx.detail ? ctx.detail : err_text(rc));
+	else
+		print_end(&o, &counts, status);
+	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++)
+		drive_close(p.drives[i]);
+	op_ctx_done(&ctx);
+	json_decref(o.findings);
+	conf_free(c);
+	return status;
+}
