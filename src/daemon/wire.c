@@ -182,13 +182,18 @@ static int start_services(struct wire *w, const struct conf *c)
 	return services_start(rows, ARRAY_SIZE(rows), &w->services);
 }
 
-static bool set_writable(void *arg, unsigned *ret_write_quorum)
+static void health_state(void *arg, struct s3_health_state *ret)
 {
 	struct meta_stats st;
 
 	meta_stats(arg, &st);
-	*ret_write_quorum = st.w;
-	return st.writable;
+	*ret = (struct s3_health_state){.writable = st.writable, .write_quorum = st.w};
+	for (unsigned i = 0; i < st.n; i++) {
+		enum isr_state state = st.isr.slot[i].state;
+
+		ret->in_sync += state == ISR_IN;
+		ret->healing += state == ISR_JOINING || (state == ISR_IN && st.missing_of[i]);
+	}
 }
 
 static int start_s3(struct wire *w, const struct conf *c, struct op_ctx *ctx)
@@ -203,8 +208,8 @@ static int start_s3(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.domain = c->domain,
 		.max_connections = (unsigned)c->http_max_connections,
 		.idle_timeout_s = (unsigned)(c->http_idle_timeout_ns / NS_PER_S),
-		.writable = set_writable,
-		.writable_arg = w->set,
+		.health = health_state,
+		.health_arg = w->set,
 	};
 
 	p.routes = daemon_routes(&w->admin, &p.nroutes);

@@ -4,6 +4,8 @@
  */
 #include "s3/request.h"
 
+#include <limits.h>
+
 enum probe { PROBE_LIVE, PROBE_READY, PROBE_WRITE, PROBE_READ };
 
 static const struct {
@@ -17,17 +19,34 @@ static const struct {
 	{"/health/cluster", PROBE_WRITE},
 };
 
+/* Whoever asks for maintenance wants to take a drive more away. */
+static unsigned write_status(const struct s3_request *r, const struct s3_health_state *st)
+{
+	struct str maintenance;
+
+	if (!st->writable)
+		return 503;
+	if (s3_query(r, "maintenance", &maintenance) && str_eqc(maintenance, "true") && st->in_sync <= st->write_quorum)
+		return 412;
+	return 200;
+}
+
 static void answer(struct s3_request *r, enum probe probe)
 {
 	struct s3_server *s = r->srv;
-	bool writable = true;
-	unsigned quorum = 0;
+	struct s3_health_state st = {.writable = true, .in_sync = UINT_MAX};
 
-	if (s->p.writable)
-		writable = s->p.writable(s->p.writable_arg, &quorum);
-	if (quorum && probe == PROBE_WRITE)
-		http_reply_headerf(r->http, "x-minio-write-quorum", "%u", quorum);
-	s3_reply(r, probe == PROBE_WRITE && !writable ? 503 : 200);
+	if (probe != PROBE_WRITE) {
+		s3_reply(r, 200);
+		return;
+	}
+	if (s->p.health)
+		s->p.health(s->p.health_arg, &st);
+	if (st.write_quorum)
+		http_reply_headerf(r->http, "x-minio-write-quorum", "%u", st.write_quorum);
+	if (st.healing)
+		http_reply_headerf(r->http, "x-minio-healing-drives", "%u", st.healing);
+	s3_reply(r, write_status(r, &st));
 }
 
 bool s3_health(struct s3_request *r)

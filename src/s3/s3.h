@@ -21,6 +21,13 @@
 
 struct s3_server;
 
+struct s3_health_state {
+	bool writable;
+	unsigned write_quorum; /* 0: not known, and not told */
+	unsigned in_sync;      /* drives */
+	unsigned healing;      /* drives that do not have all yet */
+};
+
 struct s3_params {
 	struct object_store *store;
 	const char *address; /* HOST:PORT, :PORT, [v6]:PORT */
@@ -30,9 +37,8 @@ struct s3_params {
 	const char *domain; /* virtual-host style below it, several separated by commas; NULL or "": path style only */
 	unsigned max_connections; /* 0: 16384 */
 	unsigned idle_timeout_s;  /* 0: 120 */
-	/* Health: may it serve, may it write; fills the write quorum. NULL: both are so. */
-	bool (*writable)(void *arg, unsigned *ret_write_quorum);
-	void *writable_arg;
+	void (*health)(void *arg, struct s3_health_state *ret); /* for the probes; NULL: all is well */
+	void *health_arg;
 	/* Paths of other fronts, under the same authorization (admin/). */
 	const struct http_route *routes;
 	unsigned nroutes;
