@@ -84,6 +84,7 @@ struct erasure_set {
 	uint64_t segment_size, timeout_ns;
 	uint64_t (*new_id)(void *arg);
 	uint64_t (*epoch)(void *arg);
+	uint64_t (*reserve)(void *arg); /* may be NULL */
 	void *arg;
 	struct erasure_coder *coder;
 	uint32_t cell_len[3]; /* by class */

@@ -542,11 +542,29 @@ void segment_unmake(struct erasure_set *s, struct segment *seg)
 	unlink_quietly(s, id, slots);
 }
 
+/* Large segments leave the room alone that deleting needs; packed ones are a part of it. */
+static bool has_room(struct erasure_set *s, const struct segment_info *info, uint32_t slots)
+{
+	struct drive_space space;
+
+	if (!s->reserve || info->cls != SEGMENT_LARGE)
+		return true;
+	uint64_t need = BYTES_4K(info->size_4k) + s->segment_size + s->reserve(s->arg);
+	for (unsigned i = 0; i < s->n; i++) {
+		CLEANUP_DRIVE struct drive *d = slots & 1u << i ? slot_drive(s, i) : NULL;
+		if (d && drive_space(d, &space) == 0 && space.free_bytes < need)
+			return false;
+	}
+	return true;
+}
+
 static int make_of_size(struct erasure_set *s, const struct segment_info *info, struct segment **ret)
 {
 	mutex_lock(&s->lock);
 	uint32_t slots = s->writers & ~s->suspect;
 	mutex_unlock(&s->lock);
+	if (!has_room(s, info, slots))
+		return -QE_FULL;
 	struct segment *seg = segment_alloc(info);
 	if (!seg)
 		return -ENOMEM;

@@ -255,6 +255,11 @@ static bool set_alloc(struct erasure_set *s)
 	return s->thread_on;
 }
 
+uint64_t erasure_segment_size(const struct erasure_set *s)
+{
+	return s->segment_size;
+}
+
 struct erasure_set *erasure_set_new(const struct erasure_params *p)
 {
 	ASSERT(p->k >= 1 && p->k + p->m <= p->n && p->n <= ERASURE_MAX_CELLS);
@@ -268,6 +273,7 @@ struct erasure_set *erasure_set_new(const struct erasure_params *p)
 	s->set = p->set;
 	s->new_id = p->new_id;
 	s->epoch = p->epoch;
+	s->reserve = p->reserve;
 	s->arg = p->arg;
 	memcpy(s->drives, p->drives, sizeof s->drives);
 	s->timeout_ns = p->drive_timeout_ns ? p->drive_timeout_ns : 5 * NS_PER_S;

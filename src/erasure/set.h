@@ -45,6 +45,8 @@ struct erasure_params {
 	uint64_t drive_timeout_ns;               /* of one cell's I/O; 0: 5 s */
 	uint64_t (*new_id)(void *arg);           /* a segment id of the epoch in force; called without a lock */
 	uint64_t (*epoch)(void *arg);
+	/* Bytes that stay free on each writer, beside one more segment, when a large segment is made; NULL: none. */
+	uint64_t (*reserve)(void *arg);
 	void *arg;
 };
 
@@ -63,6 +65,7 @@ static inline void erasure_set_unholdp(struct erasure_set **s)
 /* Nobody holds it and no I/O of it is in flight: erasure_set_free would not wait. */
 bool erasure_set_quiet(struct erasure_set *s);
 struct erasure_coder *erasure_set_coder(struct erasure_set *s);
+uint64_t erasure_segment_size(const struct erasure_set *s); /* as a rule */
 /* Bytes of a full stripe's data (k * cell) of the class. */
 uint32_t erasure_stripe_bytes(const struct erasure_set *s, enum segment_class cls);
 

@@ -159,6 +159,15 @@ unsigned journal_room(struct journal *j)
 	return room;
 }
 
+uint64_t journal_unmade(struct journal *j)
+{
+	mutex_lock(&j->lock);
+	unsigned total = j->nused + j->nfree + (j->ready ? 1 : 0);
+	uint64_t n = j->max_files > total ? j->max_files - total : 0;
+	mutex_unlock(&j->lock);
+	return n * j->file_size;
+}
+
 /* ---- Making files ready ------------------------------------------------------------------------------------------- */
 /* A new file appears under its number only when all of it is on the medium: a crash leaves no short one. */
 int journal_make_file(struct drive *d, uint64_t log, uint64_t size, struct drive_file **ret)

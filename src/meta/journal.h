@@ -71,6 +71,7 @@ static inline unsigned journal_reserve(const struct journal *j)
 	return MAX(2u, j->max_files / 4);
 }
 /* Files that could still be rolled into: free ones and those that may still be made. */
+uint64_t journal_unmade(struct journal *j); /* bytes of the files that it may still make */
 unsigned journal_room(struct journal *j);
 /* Makes a file ready for the number next, unless one is or that number is in use already (it was asked for ahead, and the
  * writer was faster). A slot that fails is put into *ret_failed and has no file.

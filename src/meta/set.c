@@ -20,6 +20,7 @@
 #define PAD_NS (400 * NS_PER_MS)   /* STORAGE.md: a PAD within 1 s after the last record */
 #define QUEUE_DEPTH 256
 #define FULL_PATIENCE 6            /* times full_wait_ns, while a checkpoint is making room */
+#define FULL_IDLE_NS (2 * NS_PER_S) /* as checkpoint_idle_ns, while deletes are to give space back */
 #define REBUILD_NS (60 * NS_PER_S) /* between attempts to make an index copy anew */
 
 /* A full segment was sealed: its row follows in the next record. */
@@ -196,7 +197,7 @@ static bool checkpoint_due(struct meta_set *s)
 		s->rebuild_ns = now + REBUILD_NS;
 	bool due = rebuild || s->full || s->journal.nused > s->journal.max_files / 2 ||
 		   memtable_bytes(publish_active(&s->pub)) > s->p.memtable_bytes ||
-		   (first && now > first && now - first > s->p.checkpoint_idle_ns);
+		   (first && now > first && now - first > (space_low(s) ? FULL_IDLE_NS : s->p.checkpoint_idle_ns));
 	writer_unlock(s);
 	return due;
 }
@@ -214,6 +215,7 @@ static void *checkpoint_main(void *arg)
 		if (s->stop)
 			break;
 		mutex_unlock(&s->bg_lock);
+		space_look(s);
 		if (ids_low(s) && meta_writable(s)) {
 			MUTEX_GUARD(&s->checkpoint_lock);
 			int rc = epoch_in_place(s);
@@ -330,6 +332,7 @@ static int erasure_open(struct meta_set *s, struct meta_set *owner)
 		.drive_timeout_ns = s->p.drive_timeout_ns,
 		.new_id = set_new_id,
 		.epoch = set_epoch,
+		.reserve = space_reserve,
 		.arg = owner,
 	};
 

@@ -13,6 +13,7 @@
  *   slot.c        the drive object of a slot: who has it, giving it back
  *   revive.c      the set writes again: R1 to R8 while it serves (Q4)
  *   checkpoint.c, destage.c, payload.c
+ *   space.c       what is kept free, so that deletes always work
  *
  * Who guards what: (W) the writer lock, held by the leader; (Q) queue_lock; (A) answer_lock; (C) checkpoint_lock;
  * (D) drives_lock; (atomic); nothing: constant after open.
@@ -301,6 +302,9 @@ struct meta_set {
 	bool checkpointing;       /* atomic: room in the journal is to be had soon */
 	uint64_t rebuild_ns;      /* (W) mono; when a lacking index copy is worth a checkpoint */
 	struct fsck *fsck;
+	uint64_t space_total;     /* atomic: bytes of the smallest drive in sync; 0: not known yet */
+	uint64_t space_look_ns;   /* mono: when to look again; of the checkpoint thread */
+	bool space_low;           /* atomic: nothing is taken in but what frees space */
 	bool stopping;            /* atomic */
 	bool stop;                /* (B) */
 	bool bg_pending, ckpt_wanted; /* (B) */
@@ -408,6 +412,14 @@ void damage_note(struct meta_set *s, uint64_t segment, uint64_t blob, uint32_t f
 void reclaim_run(struct meta_set *s);            /* (C) */
 void reclaim_orphans(struct meta_set *s);        /* once, after the start */
 void reclaim_orphans_of(struct meta_set *s, struct drive *d);
+
+/* space.c */
+uint64_t space_reserve(void *arg);               /* of a set: bytes that a large segment leaves free, beside one segment */
+void space_look(struct meta_set *s);             /* by one thread, without locks */
+static inline bool space_low(const struct meta_set *s)
+{
+	return __atomic_load_n(&s->space_low, __ATOMIC_RELAXED);
+}
 
 /* epoch.c */
 static inline uint64_t id_epoch(uint64_t id)

@@ -201,11 +201,21 @@ static size_t record_estimate(const struct meta_set *s, const struct meta_batch 
  * records most of all: the last file keeps room for them. */
 enum urgency { ANY, DELETES, DESTAGE };
 
+/* A shorter file gives blobs back, too. */
+static bool frees(const struct meta_batch *b)
+{
+	bool drops = b->deletes;
+
+	for (unsigned i = 0; i < b->refs.n && !drops; i++)
+		drops = VEC_AT(&b->refs, struct batch_ref, i)->delta < 0;
+	return drops && b->chunks.n == 0 && b->blobs.n == 0 && b->inlines.n == 0;
+}
+
 static enum urgency urgency(const struct meta_batch *b)
 {
 	if (b->internal && b->origin == OP_DESTAGE)
 		return DESTAGE;
-	return b->deletes && b->chunks.n == 0 && b->blobs.n == 0 && b->inlines.n == 0 ? DELETES : ANY;
+	return frees(b) ? DELETES : ANY;
 }
 
 /* Bytes that a group may take now, by urgency. */
@@ -242,9 +252,9 @@ static void group_collect(struct meta_set *s, struct list *q)
 		bool tight = by[ANY] < by[DESTAGE] || room == 0;
 		if (b->kind == BATCH_BARRIER)
 			break;
-		if (n + GROUP_SLACK > limit) {
+		if (n + GROUP_SLACK > limit || (space_low(s) && !b->internal && urgency(b) == ANY)) {
 			list_del(&b->node);
-			group_reject(s, b, -QE_ENTITY_TOO_LARGE);
+			group_reject(s, b, n + GROUP_SLACK > limit ? -QE_ENTITY_TOO_LARGE : -QE_FULL);
 			continue;
 		}
 		if (size + n > room) {

@@ -308,6 +308,34 @@ static void full_drive_leaves_nothing_behind(void **state)
 	fixture_end(&f);
 }
 
+static uint64_t all_of_it(void *arg)
+{
+	return 1ull << 50;
+}
+
+/* What deleting needs is left alone by large segments, and is there for packed ones. */
+static void the_reserve_is_for_packed_segments(void **state)
+{
+	CLEANUP_FREE uint8_t *data = aligned_alloc(4096, 2 * ERASURE_PACKED_CELL);
+	struct erasure_stripe st;
+	struct segment_info info;
+	struct erasure_writer *w;
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, 2, 8 << 20, false);
+	f.set->reserve = all_of_it;
+	assert_int_equal(erasure_writer_open(f.set, 1 << 20, &w), -QE_FULL);
+	assert_int_equal(f.reported, 0); /* no drive is to blame */
+	memset(data, 7, 2 * ERASURE_PACKED_CELL);
+	assert_int_equal(erasure_packed_write(f.set, data, &st, &info), 0);
+	free(st.crc);
+	f.set->reserve = NULL;
+	assert_int_equal(erasure_writer_open(f.set, 1 << 20, &w), 0);
+	erasure_writer_abort(w);
+	fixture_close(&f);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +349,7 @@ int main(void)
 		cmocka_unit_test(dead_segment_is_removed),
 		cmocka_unit_test(open_files_are_bounded),
 		cmocka_unit_test(full_drive_leaves_nothing_behind),
+		cmocka_unit_test(the_reserve_is_for_packed_segments),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
