@@ -340,6 +340,13 @@ static void job_fail(struct large *l, int rc)
 	mutex_unlock(&l->lock);
 }
 
+static void abort_writer(struct large *l)
+{
+	if (l->writer)
+		erasure_writer_abort(l->writer);
+	l->writer = NULL;
+}
+
 /* All is stored or failed. */
 static void job_end(struct large *l)
 {
@@ -354,6 +361,8 @@ static void job_end(struct large *l)
 		digest_final(l->digest, &l->values);
 	else
 		job_fail(l, rc);
+	/* No job comes after this one. */
+	abort_writer(l);
 	l->done(l->done_arg, rc);
 }
 
@@ -382,10 +391,8 @@ static void job_run(struct work *w)
 	}
 	if (end)
 		job_end(l);
-	if (aborted && l->writer) {
-		erasure_writer_abort(l->writer);
-		l->writer = NULL;
-	}
+	if (aborted)
+		abort_writer(l);
 	unref(l);
 }
 

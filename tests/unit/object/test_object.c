@@ -415,6 +415,40 @@ static void buckets_are_listed_in_order(void **state)
 	assert_true(str_eqc(list[0].name, "ant") && str_eqc(list[1].name, "bucket") && str_eqc(list[2].name, "zoo"));
 }
 
+/* The drives go when all of the body is there and the first part of it is written. */
+static void a_body_whose_end_fails_is_given_up(void **state)
+{
+	struct fix *f = *state;
+	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(f->set);
+	uint64_t stripe = erasure_stripe_bytes(e, SEGMENT_LARGE), len = 2 * stripe;
+	struct object_put_args a = {.bucket = STR_LIT("bucket"), .key = STR_LIT("big"), .size = len};
+	struct erasure_stats st = {0};
+	struct object_put *p;
+	struct fix_wait w;
+
+	fix_wait_init(&w);
+	assert_int_equal(object_put_begin(f->store, &f->ctx, &a, &p), 0);
+	for (uint64_t at = 0; at < len;) {
+		ssize_t n;
+		uint8_t *room = object_put_room(p, &n, fix_wake, &w);
+		assert_non_null(room);
+		n = (ssize_t)MIN((uint64_t)n, len - at);
+		fix_bytes(room, (size_t)n, at, 1);
+		for (unsigned i = 0; at + (uint64_t)n == len && i < 5000 && st.bytes_written == 0; i++) {
+			clock_sleep_ns(NS_PER_MS);
+			erasure_set_stats(e, &st);
+		}
+		for (unsigned i = 0; at + (uint64_t)n == len && i < FIX_DRIVES; i++)
+			drive_set_out(f->drive[i], true, "the test says so");
+		assert_int_equal(object_put_filled(p, (size_t)n), 0);
+		at += (uint64_t)n;
+	}
+	int rc = object_put_end(p, fix_done, &w);
+	assert_true((rc < 0 ? rc : fix_wait_for(&w)) < 0);
+	object_put_free(p);
+	assert_int_equal(fix_head(f, STR_LIT("big")), -QE_NO_SUCH_KEY);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -435,6 +469,7 @@ int main(void)
 		T(a_read_does_not_wait_for_its_neighbours),
 		T(many_are_deleted_at_once),
 		T(buckets_are_listed_in_order),
+		T(a_body_whose_end_fails_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
