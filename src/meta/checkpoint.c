@@ -199,7 +199,7 @@ int meta_checkpoint(struct meta_set *s)
 {
 	if (!meta_writable(s))
 		return -QE_QUORUM_WRITE;
-	if (s->hold_checkpoint)
+	if (__atomic_load_n(&s->hold_checkpoint, __ATOMIC_RELAXED))
 		return -QE_QUORUM_READ; /* unavailable payload must stay in the journal until its drives return */
 	MUTEX_GUARD(&s->checkpoint_lock);
 	__atomic_store_n(&s->checkpointing, true, __ATOMIC_RELAXED);

@@ -78,9 +78,10 @@ static struct found_record *find_end(const struct copy *c, const struct recovery
 	return NULL;
 }
 
-static int scan(struct copy *c, struct recovery *r, struct found_record **ret_end)
+/* Bodies and payload of records behind `from` are kept. */
+static int scan(struct copy *c, struct recovery *r, uint64_t from, struct found_record **ret_end)
 {
-	*r = (struct recovery){.s = c->s, .ctx = c->ctx, .queue = c->queue, .replay_from = UINT64_MAX};
+	*r = (struct recovery){.s = c->s, .ctx = c->ctx, .queue = c->queue, .replay_from = from};
 	list_init(&r->records);
 	int rc = add_files(c, r);
 	if (rc == 0)
@@ -180,11 +181,37 @@ static int check_records(struct copy *c, const struct recovery *r, const struct 
 	return 0;
 }
 
+/* Payload that had too few cells when the set started is there now, and so are its blobs. */
+static int restore_payload(struct copy *c, struct recovery *r, const struct found_record *end)
+{
+	struct meta_set *s = c->s;
+	unsigned left = 0;
+	int rc = 0;
+
+	if (!s->hold_checkpoint)
+		return 0;
+	for (struct found_record *f = r->root; rc == 0 && f != end;) {
+		f = f->next;
+		left += f->unavailable;
+		if (!f->payload)
+			continue;
+		mutex_lock(&s->writer);
+		rc = replay_payloads(r, f);
+		writer_unlock(s);
+		answers_run(s);
+	}
+	if (rc < 0)
+		return rc;
+	__atomic_store_n(&s->st.unavailable_blobs, left, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->hold_checkpoint, left > 0, __ATOMIC_RELAXED);
+	return 0;
+}
+
 static int copy_and_check(struct copy *c)
 {
 	struct found_record *end;
 	struct recovery r;
-	int rc = scan(c, &r, &end);
+	int rc = scan(c, &r, UINT64_MAX, &end);
 
 	if (rc == 0)
 		rc = copy_records(c, &r, end);
@@ -193,9 +220,11 @@ static int copy_and_check(struct copy *c)
 	scan_done(&r);
 	if (rc < 0)
 		return rc;
-	rc = scan(c, &r, &end);
+	rc = scan(c, &r, c->s->hold_checkpoint ? publish_oldest_seq(&c->s->pub) : UINT64_MAX, &end);
 	if (rc == 0)
 		rc = check_records(c, &r, end);
+	if (rc == 0)
+		rc = restore_payload(c, &r, end);
 	scan_done(&r);
 	return rc;
 }

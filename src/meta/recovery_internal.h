@@ -107,6 +107,8 @@ uint32_t journal_adopt(struct recovery *r, uint32_t slots); /* the writer takes 
 
 /* recovery_replay.c */
 int replay(struct recovery *r) WARN_UNUSED;
+/* The inline payload of a record into the memtable, which may have it already. (W) while the set serves. */
+int replay_payloads(struct recovery *r, struct found_record *f) WARN_UNUSED;
 int replay_doubt(struct recovery *r) WARN_UNUSED; /* R5' */
 int load_segments(struct meta_set *s) WARN_UNUSED;
 

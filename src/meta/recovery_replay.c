@@ -51,6 +51,23 @@ static int replay_record(struct recovery *r, struct found_record *f)
 	return rc;
 }
 
+int replay_payloads(struct recovery *r, struct found_record *f)
+{
+	const uint8_t *body = record_body_of(r, f);
+	struct record_body dec;
+	struct record_batch b;
+	int rc;
+
+	if (!body || record_body_decode(&f->head, body, r->s->ncell, &dec) < 0)
+		return -QE_CORRUPT;
+	while ((rc = record_batch_next(&dec.batches, &b)) > 0) {
+		rc = replay_payload(r, f, &b);
+		if (rc < 0)
+			break;
+	}
+	return rc;
+}
+
 int replay(struct recovery *r)
 {
 	struct meta_set *s = r->s;

@@ -183,7 +183,7 @@ static bool checkpoint_due(struct meta_set *s)
 {
 	uint64_t first = __atomic_load_n(&s->memtable_first_ns, __ATOMIC_RELAXED);
 
-	if (!meta_writable(s) || s->hold_checkpoint)
+	if (!meta_writable(s) || __atomic_load_n(&s->hold_checkpoint, __ATOMIC_RELAXED))
 		return false;
 	uint64_t now = clock_mono_ns();
 	mutex_lock(&s->writer);

@@ -288,7 +288,7 @@ struct meta_set {
 	struct mutex checkpoint_lock; /* LOCK_CHECKPOINT */
 	uint64_t checkpoint_seq;  /* atomic */
 	struct super_start start; /* (C) the journal's */
-	bool hold_checkpoint;     /* unavailable payload in the journal */
+	bool hold_checkpoint;     /* (C), atomic: unavailable payload in the journal */
 	uint64_t memtable_first_ns; /* atomic: first row since the freeze, mono */
 	struct super_start frozen_start; /* (C) */
 	uint64_t frozen_seq;      /* (C) 0: nothing frozen */

@@ -556,31 +556,41 @@ static void nothing(void *arg)
 {
 }
 
-/* With one thread there is no conflict: the blob is taken over by the first batch. */
-int put_large(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len)
+int large_begin(struct fixture *f, uint64_t seed, uint32_t len, struct erasure_blob *ret)
 {
 	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(f->s);
 	uint32_t stripe = erasure_stripe_bytes(e, SEGMENT_LARGE);
 	uint8_t *data = aligned_alloc(4096, (len / stripe + 1) * (size_t)stripe);
 	struct erasure_writer *w;
-	struct erasure_blob eb;
 
 	pattern(seed, data, len);
 	int rc = erasure_writer_open(e, len, &w);
 	if (rc == 0) {
 		for (uint32_t at = 0; rc == 0 && at < len; at += stripe)
 			rc = erasure_writer_push(w, data + at, len - at < stripe ? len - at : stripe, nothing, NULL);
-		int end = erasure_writer_finish(w, &eb);
+		int end = erasure_writer_finish(w, ret);
 		if (rc < 0 && end == 0)
-			erasure_blob_free(&eb);
+			erasure_blob_free(ret);
 		rc = rc ? rc : end;
-	}
-	if (rc == 0) {
-		struct content ct = {.seed = seed, .len = len, .eb = &eb};
-		rc = put_content(f, promise, key, &ct, add_large);
 	}
 	free(data);
 	return rc;
+}
+
+/* With one thread there is no conflict: the blob is taken over by the first batch. */
+int put_large_begun(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len, struct erasure_blob *eb)
+{
+	struct content ct = {.seed = seed, .len = len, .eb = eb};
+
+	return put_content(f, promise, key, &ct, add_large);
+}
+
+int put_large(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len)
+{
+	struct erasure_blob eb;
+	int rc = large_begin(f, seed, len, &eb);
+
+	return rc ? rc : put_large_begun(f, promise, key, seed, len, &eb);
 }
 
 int check_blob(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len)

@@ -57,6 +57,9 @@ int get_durable(struct fixture *f, uint64_t key, uint64_t *ret);
 int put_blob(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len);
 /* The same with a large blob. */
 int put_large(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len);
+/* In two steps: its cells are written, then its record. */
+int large_begin(struct fixture *f, uint64_t seed, uint32_t len, struct erasure_blob *ret);
+int put_large_begun(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_t seed, uint32_t len, struct erasure_blob *eb);
 /* 1: the pattern is there; 0: no such key; < 0 error; 2: other bytes. */
 int check_blob(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len);
 void expect_counters(struct fixture *f);

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The histories of TRACES.md in which a drive returns to its set, or is replaced, while it serves; and the property that
+ * stands behind most of them: whatever was answered while a drive joined is there after a power loss. Slots count from 0.
+ */
+#include "set_fixture.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "meta/set_internal.h"
+
+#define SLOT(n) (1u << (n))
+#define BYTES 300000u
+
+static struct fixture f;
+
+static void start(unsigned n, unsigned m)
+{
+	fixture_start(&f, n, m, true);
+	fixture_reopen(&f, ALL(&f));
+	/* Again, so that the log files are known to the faults under their own names. */
+	fixture_kill(&f);
+	fixture_reopen(&f, ALL(&f));
+}
+
+static void boot(uint32_t mask)
+{
+	fault_bench_rule(f.bench, NULL);
+	fixture_reopen(&f, mask);
+}
+
+static unsigned missing_ranges(void)
+{
+	struct meta_stats st;
+
+	meta_stats(f.s, &st);
+	return st.missing_ranges;
+}
+
+static void run(const char *fmt)
+{
+	char cmd[400];
+
+	snprintf(cmd, sizeof cmd, fmt, f.root, f.root);
+	assert_int_equal(system(cmd), 0);
+}
+
+/* Leaves, and a blank one in its place is in. */
+static void replace(unsigned slot)
+{
+	drive_leaves(&f, slot);
+	drive_given_back(&f, slot);
+	make_blank(&f, slot);
+	if (drive_joins(&f, slot) < 0)
+		fail_msg("slot %u is not replaced: %s", slot, f.detail);
+}
+
+static void rule(enum fault_kind kind, int slot, const char *name, int op, uint64_t nth, bool once)
+{
+	fault_bench_rule(f.bench, &(struct fault_rule){
+		.kind = kind, .slot = slot, .name = name, .op = op, .nth = nth, .once = once});
+}
+
+/* ---- A drive that joins, held in the middle ------------------------------------------------------------------------ */
+static pthread_t joiner;
+static int join_rc;
+
+static void *join_main(void *arg)
+{
+	join_rc = drive_joins(&f, (unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* It gets all that is written from here on, and hangs in the flush of what was copied. */
+static void joins_and_hangs(unsigned slot)
+{
+	bool gets_all = false;
+
+	rule(FAULT_HANG, (int)slot, "journal/", DRIVE_IO_SYNC, 1, true);
+	assert_int_equal(pthread_create(&joiner, NULL, join_main, (void *)(uintptr_t)slot), 0);
+	for (unsigned i = 0; i < 5000 && !gets_all; i++) {
+		clock_sleep_ns(NS_PER_MS);
+		mutex_lock(&f.s->writer);
+		gets_all = f.s->join_mask & 1u << slot;
+		mutex_unlock(&f.s->writer);
+	}
+	assert_true(gets_all);
+}
+
+/* The process dies there. */
+static void dies_while_it_joins(void)
+{
+	fault_bench_rule(f.bench, NULL);
+	rule(FAULT_STOP, -1, NULL, -1, 1, false);
+	fault_bench_release(f.bench);
+	assert_int_equal(pthread_join(joiner, NULL), 0);
+	assert_true(join_rc < 0);
+	fixture_kill(&f);
+}
+
+/* A start without a drive names its cells missing, since it cannot know them flushed: readable once healing has looked. */
+static void expect_unless_named(uint64_t key)
+{
+	int rc = check_blob(&f, key, key, BYTES);
+
+	assert_true(rc == 1 || rc == -QE_QUORUM_READ);
+}
+
+/* ---- The histories ------------------------------------------------------------------------------------------------- */
+static void a_cell_that_was_absent_stays_named_H4(void **state)
+{
+	start(3, 1);
+	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
+	fixture_kill(&f);
+	lose_power(&f, ALL(&f), SLOT(0) | SLOT(1));
+	boot(SLOT(0) | SLOT(1));
+	assert_int_equal(missing_ranges(), 1);
+	drive_returns(&f, 2);
+	assert_int_equal(missing_ranges(), 1);
+	fixture_kill(&f);
+	boot(SLOT(1) | SLOT(2));
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ); /* never wrong, never thought to be whole */
+	fixture_close(&f);
+	boot(ALL(&f));
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
+	fixture_end(&f);
+}
+
+static void cells_for_a_joining_slot_are_named_until_it_is_in_H5_H22(void **state)
+{
+	start(3, 1);
+	fixture_kill(&f);
+	boot(SLOT(1) | SLOT(2));
+	joins_and_hangs(0);
+	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
+	dies_while_it_joins();
+	lose_power(&f, ALL(&f), SLOT(1) | SLOT(2)); /* the cell of 0 is gone */
+	boot(SLOT(0) | SLOT(2));
+	assert_true(meta_writable(f.s));
+	assert_true(slot_is_in(&f, 0));
+	assert_true(get(&f, 1) != 0);
+	assert_true(missing_ranges() >= 1);
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ);
+	fixture_close(&f);
+	boot(ALL(&f));
+	expect_unless_named(1);
+	fixture_end(&f);
+}
+
+static void replaced_drives_carry_the_set_H13(void **state)
+{
+	start(4, 2);
+	for (uint64_t i = 1; i <= 20; i++)
+		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
+	for (unsigned slot = 0; slot < 2; slot++) {
+		replace(slot);
+		assert_int_equal(meta_checkpoint(f.s), 0); /* its index copy */
+	}
+	for (uint64_t i = 21; i <= 40; i++)
+		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	boot(SLOT(0) | SLOT(1));
+	assert_false(meta_writable(f.s));
+	for (uint64_t i = 1; i <= 40; i++)
+		assert_int_equal(get(&f, i), i);
+	for (uint64_t i = 21; i <= 40; i++)
+		assert_int_equal(check_blob(&f, i, i, 20000), 1);
+	expect_counters(&f);
+	fixture_end(&f);
+}
+
+static void an_old_drive_does_not_speak_for_its_slot_H15(void **state)
+{
+	start(3, 1);
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	drive_leaves(&f, 2);
+	drive_given_back(&f, 2);
+	run("cp -r %s/d2 %s/old");
+	make_blank(&f, 2);
+	assert_int_equal(drive_joins(&f, 2), 0);
+	drive_leaves(&f, 0);
+	assert_int_equal(put(&f, META_DURABLE, 1, 12), 0);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	run("mv %s/d2 %s/new");
+	run("mv %s/old %s/d2");
+	fault_bench_rule(f.bench, NULL);
+	assert_int_equal(fixture_open(&f, SLOT(0) | SLOT(2)), -QE_QUORUM_READ);
+	run("mv %s/d2 %s/old");
+	run("mv %s/new %s/d2");
+	boot(SLOT(0) | SLOT(2));
+	assert_int_equal(get(&f, 1), 12);
+	fixture_end(&f);
+}
+
+static void a_drive_whose_joining_was_lost_does_not_count_H21(void **state)
+{
+	start(3, 1);
+	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
+	drive_leaves(&f, 0);
+	drive_given_back(&f, 0);
+	make_blank(&f, 0);
+	rule(FAULT_STOP, -1, "journal/", DRIVE_IO_SYNC, 1, false); /* the flush of the record `joining` */
+	assert_true(drive_joins(&f, 0) < 0);
+	assert_true(fault_bench_stopped(f.bench));
+	fixture_kill(&f);
+	lose_power(&f, SLOT(0), SLOT(0));
+	fault_bench_rule(f.bench, NULL);
+	assert_int_equal(fixture_open(&f, SLOT(0) | SLOT(2)), -QE_QUORUM_READ);
+	boot(SLOT(1) | SLOT(2));
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
+	fixture_end(&f);
+}
+
+static void a_cell_from_before_it_left_is_in_no_mask_H23(void **state)
+{
+	struct erasure_blob eb;
+
+	start(3, 1);
+	assert_int_equal(large_begin(&f, 1, BYTES, &eb), 0);
+	assert_int_equal(eb.stripes[0].slot_mask, 7);
+	drive_leaves(&f, 0);
+	drive_returns(&f, 0);
+	assert_int_equal(put_large_begun(&f, META_DURABLE, 1, 1, BYTES, &eb), 0);
+	assert_true(missing_ranges() >= 1);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0); /* what slot 0 had unflushed when it left is gone */
+	boot(SLOT(0) | SLOT(2));
+	assert_true(meta_writable(f.s));
+	assert_true(get(&f, 1) != 0); /* not dropped: slot 0 was never said to have it */
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ);
+	fixture_close(&f);
+	boot(ALL(&f));
+	expect_unless_named(1);
+	fixture_end(&f);
+}
+
+static void a_replacement_is_known_to_the_others_H27(void **state)
+{
+	start(3, 1);
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	replace(2);
+	assert_int_equal(put(&f, META_DURABLE, 2, 22), 0);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	boot(SLOT(0) | SLOT(2));
+	assert_true(meta_writable(f.s));
+	assert_int_equal(get(&f, 1), 11);
+	assert_int_equal(get(&f, 2), 22);
+	fixture_end(&f);
+}
+
+static void rows_that_were_lost_are_put_again_H28(void **state)
+{
+	start(3, 1);
+	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
+	drive_leaves(&f, 2);
+	unsigned before = missing_ranges();
+	drive_given_back(&f, 2);
+	make_blank(&f, 2);
+	/* The record `joining` is written, and lost with the power. */
+	rule(FAULT_STOP, -1, "journal/", DRIVE_IO_SYNC, 1, false);
+	assert_true(drive_joins(&f, 2) < 0);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	boot(SLOT(0) | SLOT(1));
+	assert_int_equal(missing_ranges(), before);
+	drive_given_back(&f, 2);
+	assert_int_equal(drive_joins(&f, 2), 0);
+	assert_true(missing_ranges() > before);
+	fixture_kill(&f);
+	boot(SLOT(1) | SLOT(2));
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ);
+	fixture_end(&f);
+}
+
+static void a_payload_is_whole_when_its_drive_is_in_H34_H35(void **state)
+{
+	start(3, 1);
+	fail_io(&f, 0, "journal/", DRIVE_IO_WRITE, 1);
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	assert_int_equal(put_blob(&f, META_DURABLE, 2, 2, 9000), 0);
+	fixture_kill(&f);
+	boot(SLOT(0) | SLOT(1));
+	assert_int_equal(check_blob(&f, 2, 2, 9000), -QE_QUORUM_READ);
+	assert_true(meta_checkpoint(f.s) < 0);
+	/* The drive with the other cell comes while the set serves: the payload is there again, whole on every drive. */
+	drive_returns(&f, 2);
+	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	boot(SLOT(0) | SLOT(1));
+	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
+	fixture_close(&f);
+	boot(ALL(&f));
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
+	fixture_end(&f);
+}
+
+static void an_old_drive_lacks_every_segment_H37(void **state)
+{
+	start(3, 1);
+	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
+	drive_leaves(&f, 0);
+	drive_given_back(&f, 0);
+	run("cp -r %s/d0 %s/old");
+	make_blank(&f, 0);
+	assert_int_equal(drive_joins(&f, 0), 0);
+	assert_int_equal(put_large(&f, META_DURABLE, 4, 4, BYTES), 0);
+	fixture_kill(&f);
+	run("rm -r %s/d0 && mv %s/old %1$s/d0");
+	boot(SLOT(1) | SLOT(2));
+	unsigned before = missing_ranges();
+	drive_given_back(&f, 0);
+	assert_int_equal(drive_joins(&f, 0), 0);
+	assert_true(missing_ranges() > before);
+	fixture_kill(&f);
+	boot(SLOT(0) | SLOT(2));
+	assert_true(get(&f, 4) != 0);
+	assert_int_equal(check_blob(&f, 4, 4, BYTES), -QE_QUORUM_READ);
+	fixture_close(&f);
+	boot(ALL(&f));
+	assert_int_equal(check_blob(&f, 4, 4, BYTES), 1);
+	fixture_end(&f);
+}
+
+/* ---- in_built_before_flush, old_drive_back, payload_whole ---------------------------------------------------------- */
+#define KEYS 400
+
+struct writing {
+	pthread_t thread;
+	bool stop;
+	unsigned answered; /* keys 1000 .. 1000 + answered */
+};
+
+static bool is_large(unsigned i)
+{
+	return i % 4 == 3;
+}
+
+static void *write_main(void *arg)
+{
+	struct writing *w = arg;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED) && w->answered < KEYS) {
+		uint64_t key = 1000 + w->answered;
+		int rc = is_large(w->answered) ? put_large(&f, META_DURABLE, key, key, BYTES) :
+						 put_blob(&f, META_DURABLE, key, key, 3000);
+		if (rc < 0)
+			break;
+		w->answered++;
+	}
+	return NULL;
+}
+
+static void expect_answered(const struct writing *w)
+{
+	for (unsigned i = 0; i < w->answered; i++) {
+		int rc = check_blob(&f, 1000 + i, 1000 + i, is_large(i) ? BYTES : 3000);
+		if (rc != 1)
+			fail_msg("key %u of %u answered: %d", i, w->answered, rc);
+	}
+}
+
+static void one_life(uint64_t seed)
+{
+	struct writing w = {0};
+	unsigned slot = (unsigned)(rnd64(&seed) % 4);
+	bool blank = rnd64(&seed) % 2;
+
+	start(4, 2);
+	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
+	drive_leaves(&f, slot);
+	assert_int_equal(put_large(&f, META_DURABLE, 2, 2, BYTES), 0);
+	drive_given_back(&f, slot);
+	if (blank)
+		make_blank(&f, slot);
+	rule(FAULT_STOP, -1, NULL, -1, 1 + rnd64(&seed) % 500, false);
+	assert_int_equal(pthread_create(&w.thread, NULL, write_main, &w), 0);
+	(void)!drive_joins(&f, slot);
+	for (unsigned i = 0; i < 200 && !fault_bench_stopped(f.bench); i++)
+		clock_sleep_ns(NS_PER_MS);
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+	assert_int_equal(pthread_join(w.thread, NULL), 0);
+	fixture_kill(&f);
+	fault_bench_power_loss(f.bench, ALL(&f));
+	/* One may be away; the one that joined lacks at most its own cells. */
+	uint32_t away = rnd64(&seed) % 2 ? SLOT(rnd64(&seed) % 4) : 0;
+	boot(ALL(&f) & ~away);
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
+	assert_int_equal(check_blob(&f, 2, 2, BYTES), 1);
+	expect_answered(&w);
+	expect_counters(&f);
+	fixture_end(&f);
+}
+
+static void what_was_answered_while_a_drive_joined_is_there(void **state)
+{
+	uint64_t lives = 40;
+
+	(void)!str_to_u64(str_of(getenv("QUOIN_RETURN_LIVES")), &lives);
+	for (uint64_t seed = 1; seed <= lives; seed++)
+		one_life(seed * 7919);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_cell_that_was_absent_stays_named_H4),
+		cmocka_unit_test(cells_for_a_joining_slot_are_named_until_it_is_in_H5_H22),
+		cmocka_unit_test(replaced_drives_carry_the_set_H13),
+		cmocka_unit_test(an_old_drive_does_not_speak_for_its_slot_H15),
+		cmocka_unit_test(a_drive_whose_joining_was_lost_does_not_count_H21),
+		cmocka_unit_test(a_cell_from_before_it_left_is_in_no_mask_H23),
+		cmocka_unit_test(a_replacement_is_known_to_the_others_H27),
+		cmocka_unit_test(rows_that_were_lost_are_put_again_H28),
+		cmocka_unit_test(a_payload_is_whole_when_its_drive_is_in_H34_H35),
+		cmocka_unit_test(an_old_drive_lacks_every_segment_H37),
+		cmocka_unit_test(what_was_answered_while_a_drive_joined_is_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
