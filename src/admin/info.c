@@ -76,7 +76,9 @@ static json_t *drive_json(const struct admin_params *a, const struct meta_stats 
 	admin_set_u64(o, "slot", slot);
 	json_object_set_new(o, "id", json_string(id));
 	json_object_set_new(o, "path", d ? json_string(d->path) : json_null());
-	json_object_set_new(o, "state", json_string(d ? slot_state(isr->slot[slot].state) : "absent"));
+	/* A slot that is out may have its drive open or not, from one look of the keeper to the next. */
+	bool absent = !d && isr->slot[slot].state == ISR_IN;
+	json_object_set_new(o, "state", json_string(absent ? "absent" : slot_state(isr->slot[slot].state)));
 	monitor_drive(a->monitor, slot, &watched);
 	admin_set_time(o, "since", watched.since_ns);
 	admin_set_u64(o, "missing_ranges", st->missing_of[slot]);

@@ -2,7 +2,8 @@
  *
  * The one file that knows every layer: configuration in, params of each layer out.
  *
- *   drives -> meta (recovery) -> object -> background services -> S3 listener, mount
+ *   drive keeper (opens the drives) -> meta (recovery) -> object -> background services -> mount, S3 listener ->
+ *   the keeper looks
  *
  * Taking down is the opposite order: the fronts first drain, then the services end, then the store publishes what the
  * mount left dirty, then the set makes a checkpoint, so that the next start has next to nothing to read.
@@ -21,11 +22,11 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "daemon/routes.h"
-#include "drive/drive.h"
 #include "fusefs/fusefs.h"
 #include "meta/meta.h"
 #include "object/store.h"
 #include "s3/s3.h"
+#include "service/drives.h"
 #include "service/monitor.h"
 #include "service/service.h"
 #include "service/usage.h"
@@ -35,7 +36,7 @@
 #define SCAN_FIRST_NS (600 * NS_PER_S) /* a daemon that is restarted every day scans too */
 
 struct wire {
-	struct drive *drives[SUPER_MAX_SLOTS];
+	struct drives *keeper;
 	unsigned ndrives;
 	struct meta_set *set;
 	struct object_store *store;
@@ -60,26 +61,13 @@ static uint64_t or_auto(uint64_t v, uint64_t automatic)
 	return v == CONF_AUTO ? automatic : v;
 }
 
-/* A drive that cannot be opened is as good as absent: the set decides whether it can do without. */
 static int open_drives(struct wire *w, const struct conf *c)
 {
-	unsigned opened = 0;
+	struct drives_params p = {.paths = (const char *const *)c->drives.v, .n = (unsigned)c->drives.n};
 
-	w->ndrives = (unsigned)c->drives.n;
-	for (unsigned i = 0; i < w->ndrives; i++) {
-		int rc = drive_posix_open(c->drives.v[i], &w->drives[i]);
-
-		if (rc < 0)
-			log_error("drive", "cannot use the drive path=%s cause=\"%s\" cure=\"%s\"", c->drives.v[i], err_text(rc),
-				  rc == -ENOENT ? "create the directory, or mount the drive there" :
-						  "make it a directory that this user can write");
-		else
-			opened++;
-	}
-	if (opened)
-		return 0;
-	log_error("daemon", "none of the %u drives can be used", w->ndrives);
-	return -QE_QUORUM_READ;
+	w->ndrives = p.n;
+	w->keeper = drives_new(&p);
+	return w->keeper ? 0 : -ENOMEM;
 }
 
 static unsigned log2_of(uint64_t v)
@@ -106,10 +94,15 @@ static int open_set(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.arg = &w->store,
 	};
 
-	memcpy(p.drives, w->drives, sizeof p.drives);
+	if (!drives_lend(w->keeper, p.drives)) {
+		log_error("daemon", "none of the %u drives can be used", w->ndrives);
+		return -QE_QUORUM_READ;
+	}
 	int rc = meta_set_open(&p, ctx, &w->set);
 	if (rc < 0)
 		log_error("daemon", "cannot start the set cause=\"%s\" detail=\"%s\"", err_text(rc), ctx->detail);
+	else
+		drives_attach(w->keeper, w->set);
 	return rc;
 }
 
@@ -171,6 +164,7 @@ static int start_services(struct wire *w, const struct conf *c)
 	if (!w->monitor || !w->usage)
 		return -ENOMEM;
 	const struct service rows[] = {
+		{.name = "drives", .watch = drives_watch, .arg = w->keeper},
 		{.name = "checkpoint", .watch = watch_checkpoint, .arg = w->set},
 		{.name = "reclaim", .watch = watch_reclaim, .arg = w->set},
 		{.name = "reap", .watch = watch_reap, .arg = w->store},
@@ -263,7 +257,9 @@ static int build(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 	};
 	/* The mount before the listener: whoever sees the endpoint ready may use both. */
 	rc = start_mount(w, c, ctx);
-	return rc < 0 ? rc : start_s3(w, c, ctx);
+	if (rc == 0)
+		rc = start_s3(w, c, ctx);
+	return rc < 0 ? rc : drives_start(w->keeper);
 }
 
 int wire_up(const struct conf *c, struct wire **ret)
@@ -289,13 +285,13 @@ struct wire *wire_down(struct wire *w)
 		return NULL;
 	s3_server_stop(w->s3, DRAIN_NS);
 	fusefs_stop(w->mount);
+	drives_stop(w->keeper);
 	services_stop(w->services);
 	usage_scan_free(w->usage);
 	monitor_free(w->monitor);
 	object_store_close(w->store);
 	meta_set_close(w->set);
-	for (unsigned i = 0; i < w->ndrives; i++)
-		drive_close(w->drives[i]);
+	drives_free(w->keeper);
 	free(w->address);
 	free(w->mount_path);
 	free(w);

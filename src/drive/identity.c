@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -182,6 +183,19 @@ int identity_read(struct drive *d, struct identity *ret)
 	adopt(d, &id, fd);
 	*ret = id;
 	return 0;
+}
+
+int identity_check(struct drive *d)
+{
+	CLEANUP_BUF struct buf path = BUF_INIT;
+	struct stat held, now;
+
+	buf_addf(&path, "%s/%s", d->path, IDENTITY_NAME);
+	if (buf_err(&path))
+		return -ENOMEM;
+	if (d->lock_fd < 0 || fstat(d->lock_fd, &held) != 0 || stat(buf_cstr(&path), &now) != 0)
+		return d->lock_fd < 0 ? -ENOENT : -errno;
+	return held.st_dev == now.st_dev && held.st_ino == now.st_ino ? 0 : -ENOENT;
 }
 
 static int write_tmp(struct drive *d, const struct identity *id)

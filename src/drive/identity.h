@@ -21,6 +21,9 @@ struct identity {
  * identity under its temporary name); -QE_DRIVE_LOCKED; -QE_DRIVE_FORMAT: damaged, newer, or a directory with foreign
  * content. Never writes. The lock is kept until drive_close. */
 int identity_read(struct drive *d, struct identity *ret) WARN_UNUSED;
+/* The path of a drive whose identity is held still leads to it: 0. -ENOENT: to nothing, or to another one; or why it cannot
+ * be looked at. */
+int identity_check(struct drive *d) WARN_UNUSED;
 /* Writes the identity of a blank drive (its superblock is written before: super_format), and locks it. -EEXIST: it has
  * one; -QE_DRIVE_LOCKED: somebody else is about it. */
 int identity_format(struct drive *d, const struct identity *id) WARN_UNUSED;

@@ -90,7 +90,9 @@ static unsigned judge_errors(struct monitor_memory *m, uint64_t errors, uint64_t
 unsigned monitor_judge(struct monitor_memory *m, const struct monitor_sample *now, uint64_t peers_ns, uint64_t mono_ns,
 		       uint64_t wall_ns)
 {
-	bool changed = !m->seen || now->present != m->last.present || now->state != m->last.state;
+	/* That of a slot that is out may be open or not, from one look of the keeper to the next. */
+	bool vanished = now->state == ISR_IN && now->present != m->last.present;
+	bool changed = !m->seen || vanished || now->state != m->last.state;
 	/* Counters that fell are those of another drive in this slot. */
 	bool same = m->seen && now->present && m->last.present && now->st.reads >= m->last.st.reads &&
 		    now->st.writes >= m->last.st.writes && now->st.errors >= m->last.st.errors;
@@ -119,14 +121,15 @@ static const char *state_text(const struct monitor_sample *now)
 	return now->present ? text[now->state] : "it is absent";
 }
 
-static void tell_state(unsigned slot, const char *path, const struct monitor_sample *now, bool first)
+/* What changes later is told by who changes it, with the reason. */
+static void tell_start(unsigned slot, const char *path, const struct monitor_sample *now)
 {
 	bool good = now->present && now->state == ISR_IN;
 
-	if (first && good)
+	if (good)
 		return; /* nothing to tell of a start where all is well */
-	log_write(good ? LOG_L_INFO : LOG_L_WARN, "drive", "%s drive=%s slot=%u cause=\"%s\"", state_text(now), path, slot,
-		  good || !now->st.last_error_ns ? "" : now->st.last_error);
+	log_warn("drive", "%s drive=%s slot=%u cause=\"%s\"", state_text(now), path, slot,
+		 now->st.last_error_ns ? now->st.last_error : "");
 }
 
 static void tell(unsigned slot, const char *path, const struct monitor_sample *now, const struct monitor_drive *told,
@@ -159,8 +162,8 @@ static void look_at_slot(struct monitor *m, const struct meta_stats *st, unsigne
 	unsigned events = monitor_judge(mem, &now, peers, clock_mono_ns(), clock_wall_ns());
 	struct monitor_drive told = mem->told;
 	mutex_unlock(&m->lock);
-	if (events & MONITOR_STATE)
-		tell_state(slot, path, &now, first);
+	if (first)
+		tell_start(slot, path, &now);
 	tell(slot, path, &now, &told, events, peers);
 }
 

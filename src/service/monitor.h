@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Watches the drives and the quorum of a set, and tells the log what changed, once per change and by the drive's path:
- * a drive left, came back, has I/O errors, became slow; the set became read-only or writable. It acts on nothing: a
+ * a drive has I/O errors, became slow; the set became read-only or writable. It acts on nothing: a
  * drive that errs or hangs is taken out by the set itself.
  */
 #ifndef QUOIN_SERVICE_MONITOR_H

@@ -57,10 +57,11 @@ static void a_change_of_state_is_told_once(void **state)
 	assert_int_equal(second(&w, 0, 1), MONITOR_STATE);
 	assert_int_equal(w.m[0].told.since_ns, w.time);
 	assert_int_equal(second(&w, 0, 1), 0);
-	w.now[0].present = false;
+	w.now[0].present = false; /* the keeper has closed it */
+	assert_int_equal(second(&w, 0, 1), 0);
+	w.now[0].state = ISR_IN;
 	assert_int_equal(second(&w, 0, 1), MONITOR_STATE);
 	w.now[0].present = true;
-	w.now[0].state = ISR_IN;
 	assert_int_equal(second(&w, 1, 1), MONITOR_STATE);
 	assert_int_equal(second(&w, 1, 1), 0);
 }

@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See drives.h. A slot's entry has the path and, unless it is offline or absent, the drive. `lock` guards what operators see
+ * and change; the drives themselves are the looking thread's alone, and nothing that may wait is done under the lock.
+ */
+#include "service/drives.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "drive/identity.h"
+
+#define PERIOD_NS (3 * NS_PER_S)
+#define BACKOFF_NS (60 * NS_PER_S)
+#define GONE "its directory is gone"
+
+struct entry {
+	char *path;          /* (L) */
+	char *next_path;     /* (L) of a replacement, until the drive of now is given back */
+	struct drive *d;     /* the thread's; NULL: not open */
+	bool lent;           /* the thread's: the set has it */
+	bool offline;        /* (L) */
+	bool forced;         /* (L) an operator replaces it: the root file system will do */
+	char reason[160];    /* (L) why it is not in, as far as this file knows; logged when it changes */
+	unsigned failures;   /* (L) in a row */
+	uint64_t retry_ns;   /* (L) mono; not before */
+};
+
+struct drives {
+	struct mutex lock;   /* LOCK_QUEUE (L) */
+	struct cond wake;
+	struct meta_set *set;
+	unsigned n;
+	struct entry e[SUPER_MAX_SLOTS]; /* by slot, once attached */
+	uint64_t period_ns, backoff_ns;
+	int (*open)(void *arg, const char *path, struct drive **ret);
+	void *arg;
+	unsigned set_failures; /* the thread's: of attempts to revive */
+	uint64_t set_retry_ns;
+	uint64_t looks;        /* (L) */
+	bool poked, stop;      /* (L) */
+	bool running;
+	pthread_t thread;
+};
+
+/* ---- Opening and closing ------------------------------------------------------------------------------------------ */
+static int open_posix(void *arg, const char *path, struct drive **ret)
+{
+	return drive_posix_open(path, ret);
+}
+
+static const char *cure(int rc)
+{
+	return rc == -ENOENT ? "create the directory, or mount the drive there" : "make it a directory that this user can write";
+}
+
+struct drives *drives_new(const struct drives_params *p)
+{
+	struct drives *k = calloc(1, sizeof *k);
+
+	if (!k)
+		return NULL;
+	mutex_init(&k->lock, LOCK_QUEUE);
+	cond_init(&k->wake);
+	k->n = MIN(p->n, (unsigned)SUPER_MAX_SLOTS);
+	k->period_ns = p->period_ns ? p->period_ns : PERIOD_NS;
+	k->backoff_ns = p->backoff_ns ? p->backoff_ns : BACKOFF_NS;
+	k->open = p->open ? p->open : open_posix;
+	k->arg = p->arg;
+	for (unsigned i = 0; i < k->n; i++) {
+		struct entry *e = &k->e[i];
+		e->path = strdup(p->paths[i]);
+		if (!e->path)
+			return drives_free(k);
+		int rc = k->open(k->arg, e->path, &e->d);
+		if (rc < 0)
+			log_error("drive", "cannot use the drive path=%s cause=\"%s\" cure=\"%s\"", e->path, err_text(rc), cure(rc));
+	}
+	return k;
+}
+
+struct drives *drives_free(struct drives *k)
+{
+	if (!k)
+		return NULL;
+	for (unsigned i = 0; i < k->n; i++) {
+		drive_close(k->e[i].d);
+		free(k->e[i].path);
+		free(k->e[i].next_path);
+	}
+	cond_destroy(&k->wake);
+	mutex_destroy(&k->lock);
+	free(k);
+	return NULL;
+}
+
+unsigned drives_lend(struct drives *k, struct drive *ret[SUPER_MAX_SLOTS])
+{
+	unsigned n = 0;
+
+	memset(ret, 0, SUPER_MAX_SLOTS * sizeof *ret);
+	for (unsigned i = 0; i < k->n; i++) {
+		ret[i] = k->e[i].d;
+		n += ret[i] != NULL;
+	}
+	return n;
+}
+
+/* What the set did not take is closed: it is opened anew when it may join. */
+void drives_attach(struct drives *k, struct meta_set *set)
+{
+	struct entry by_slot[SUPER_MAX_SLOTS] = {0};
+	bool taken[SUPER_MAX_SLOTS] = {false};
+
+	k->set = set;
+	for (unsigned slot = 0; slot < k->n; slot++) {
+		CLEANUP_DRIVE struct drive *d = meta_drive_of(set, slot);
+		for (unsigned i = 0; d && i < k->n; i++)
+			if (k->e[i].d == d) {
+				by_slot[slot] = k->e[i];
+				by_slot[slot].lent = taken[i] = true;
+			}
+	}
+	for (unsigned slot = 0, i = 0; slot < k->n; slot++) {
+		if (by_slot[slot].path)
+			continue;
+		while (taken[i])
+			i++;
+		by_slot[slot] = k->e[i++];
+		by_slot[slot].d = drive_close(by_slot[slot].d);
+	}
+	memcpy(k->e, by_slot, sizeof k->e);
+}
+
+/* ---- What becomes of a slot --------------------------------------------------------------------------------------- */
+/* True: it is news. */
+static bool note(struct drives *k, unsigned slot, const char *reason)
+{
+	struct entry *e = &k->e[slot];
+	MUTEX_GUARD(&k->lock);
+	bool news = strcmp(e->reason, reason) != 0;
+
+	snprintf(e->reason, sizeof e->reason, "%s", reason);
+	return news;
+}
+
+static void say(struct drives *k, unsigned slot, const char *reason)
+{
+	struct entry *e = &k->e[slot];
+
+	if (note(k, slot, reason))
+		log_warn("meta", "drive out slot=%u path=%s reason=\"%s\"", slot, e->path, reason);
+}
+
+static uint64_t pause_of(const struct drives *k, unsigned failures)
+{
+	return MIN(k->period_ns << MIN(failures, 16u), k->backoff_ns);
+}
+
+static void failed(struct drives *k, unsigned slot, const char *reason)
+{
+	struct entry *e = &k->e[slot];
+
+	say(k, slot, reason);
+	mutex_lock(&k->lock);
+	e->retry_ns = clock_mono_ns() + pause_of(k, e->failures++);
+	mutex_unlock(&k->lock);
+}
+
+static void well(struct drives *k, unsigned slot)
+{
+	struct entry *e = &k->e[slot];
+
+	mutex_lock(&k->lock);
+	e->reason[0] = '\0';
+	e->failures = 0;
+	e->retry_ns = 0;
+	e->forced = false;
+	mutex_unlock(&k->lock);
+}
+
+static bool flag(struct drives *k, const bool *f)
+{
+	MUTEX_GUARD(&k->lock);
+
+	return *f;
+}
+
+/* The drive of a slot that is out comes back from the set. False: its I/O has not returned yet. */
+static bool take_back(struct drives *k, unsigned slot)
+{
+	struct entry *e = &k->e[slot];
+	struct drive *old = NULL;
+
+	if (e->lent && meta_slot_release(k->set, slot, &old) < 0)
+		return false;
+	e->lent = false;
+	e->d = drive_close(e->d);
+	mutex_lock(&k->lock);
+	if (e->next_path) {
+		free(e->path);
+		e->path = e->next_path;
+		e->next_path = NULL;
+	}
+	mutex_unlock(&k->lock);
+	return true;
+}
+
+static bool is_due(struct drives *k, unsigned slot)
+{
+	MUTEX_GUARD(&k->lock);
+
+	return !k->e[slot].offline && clock_mono_ns() >= k->e[slot].retry_ns;
+}
+
+/* ---- What stands at the path -------------------------------------------------------------------------------------- */
+/* An empty directory where a drive of its own should be: a mount is missing (DRV-5, DRV-6). */
+static bool fell_back_to_root(struct drives *k, unsigned slot)
+{
+	if (!k->e[slot].d->root_disk || flag(k, &k->e[slot].forced))
+		return false;
+	for (unsigned i = 0; i < k->n; i++) {
+		CLEANUP_DRIVE struct drive *d = i != slot ? meta_drive_of(k->set, i) : NULL;
+		if (d && !d->root_disk)
+			return true;
+	}
+	return false;
+}
+
+/* Drives are told by their identity: one of another slot that has none is looked at there. */
+static void swap_paths(struct drives *k, unsigned a, unsigned b)
+{
+	mutex_lock(&k->lock);
+	char *path = k->e[a].path;
+	k->e[a].path = k->e[b].path;
+	k->e[b].path = path;
+	mutex_unlock(&k->lock);
+	struct drive *d = k->e[a].d;
+	k->e[a].d = k->e[b].d;
+	k->e[b].d = d;
+}
+
+/* 1: it may join; 0: not now, and why has been told. */
+static int open_anew(struct drives *k, unsigned *slot)
+{
+	struct entry *e = &k->e[*slot];
+	struct identity id;
+
+	int rc = k->open(k->arg, e->path, &e->d);
+	if (rc < 0) {
+		e->d = NULL;
+		say(k, *slot, rc == -ENOENT ? GONE : err_text(rc));
+		return 0;
+	}
+	rc = identity_read(e->d, &id);
+	if (rc == 0 && memcmp(id.deployment, meta_deployment_id(k->set), 16) == 0 && id.slot < k->n && id.slot != *slot &&
+	    !k->e[id.slot].d) {
+		swap_paths(k, *slot, id.slot);
+		*slot = id.slot;
+		e = &k->e[*slot];
+		if (!is_due(k, *slot))
+			e->d = drive_close(e->d);
+		return e->d != NULL;
+	}
+	if (rc != -ENODATA || !fell_back_to_root(k, *slot))
+		return 1; /* what is wrong with it the set tells */
+	e->d = drive_close(e->d);
+	failed(k, *slot, "an empty directory on the root file system: is the drive mounted?");
+	return 0;
+}
+
+/* ---- A look at the set that writes -------------------------------------------------------------------------------- */
+static void join(struct drives *k, unsigned slot)
+{
+	struct entry *e = &k->e[slot];
+	struct op_ctx ctx;
+
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = meta_slot_join(k->set, e->d, slot, &ctx);
+	e->lent = rc != -EBUSY;
+	if (rc < 0)
+		failed(k, slot, ctx.detail);
+	else
+		well(k, slot);
+	op_ctx_done(&ctx);
+}
+
+static void look_at_out(struct drives *k, unsigned slot)
+{
+	if (!take_back(k, slot) || !is_due(k, slot))
+		return;
+	if (open_anew(k, &slot))
+		join(k, slot);
+}
+
+/* What an operator wishes of a slot that is in. */
+static const char *wish(struct drives *k, unsigned slot)
+{
+	MUTEX_GUARD(&k->lock);
+
+	return k->e[slot].offline ? "set offline" : k->e[slot].next_path ? "replaced" : NULL;
+}
+
+/* Its descriptors work on, but nobody would find it at a start, and what was written could not be read then. */
+static bool is_gone(const struct entry *e)
+{
+	int rc = e->d ? identity_check(e->d) : 0;
+
+	return rc == -ENOENT || rc == -ENOTDIR;
+}
+
+static void look_at_in(struct drives *k, unsigned slot)
+{
+	bool gone = is_gone(&k->e[slot]);
+	const char *why = gone ? GONE : wish(k, slot);
+
+	if (!why || meta_slot_remove(k->set, slot, gone, why) < 0)
+		return;
+	note(k, slot, why); /* the set has logged it */
+	look_at_out(k, slot);
+}
+
+/* ---- A look at the set below W ------------------------------------------------------------------------------------ */
+static void give_up_lost(struct drives *k, unsigned slot)
+{
+	struct entry *e = &k->e[slot];
+
+	if (e->lent && is_gone(e))
+		drive_set_out(e->d, true, GONE);
+	if (e->d && drive_is_out(e->d))
+		(void)!take_back(k, slot);
+}
+
+/* Drives that left, opened anew. Blank ones have nothing to say here (R1). */
+static void gather(struct drives *k, struct drive *ret[SUPER_MAX_SLOTS])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < k->n; i++) {
+		struct identity id;
+		unsigned slot = i;
+		give_up_lost(k, i);
+		if (k->e[i].d || !is_due(k, i) || !open_anew(k, &slot))
+			continue;
+		int rc = identity_read(k->e[slot].d, &id);
+		if (rc == 0 && (id.slot != slot || memcmp(id.deployment, meta_deployment_id(k->set), 16) != 0))
+			rc = -QE_DRIVE_FOREIGN;
+		if (rc == 0) {
+			ret[n++] = k->e[slot].d;
+			continue;
+		}
+		k->e[slot].d = drive_close(k->e[slot].d);
+		say(k, slot, rc == -ENODATA ? "an empty directory: it can join when the set writes" : err_text(rc));
+	}
+}
+
+static void revive(struct drives *k)
+{
+	struct drive *drives[SUPER_MAX_SLOTS] = {NULL};
+	struct op_ctx ctx;
+
+	if (clock_mono_ns() < k->set_retry_ns)
+		return;
+	gather(k, drives);
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = meta_set_revive(k->set, drives, &ctx);
+	if (rc < 0) {
+		if (k->set_failures == 0)
+			log_warn("meta", "the set cannot write yet: %s", *ctx.detail ? ctx.detail : err_text(rc));
+		k->set_retry_ns = clock_mono_ns() + pause_of(k, k->set_failures++);
+	} else {
+		k->set_failures = 0;
+	}
+	op_ctx_done(&ctx);
+	/* What was not taken is opened anew for the next attempt. */
+	for (unsigned i = 0; i < k->n; i++) {
+		CLEANUP_DRIVE struct drive *d = meta_drive_of(k->set, i);
+		k->e[i].lent = d && d == k->e[i].d;
+		if (!k->e[i].lent)
+			k->e[i].d = drive_close(k->e[i].d);
+	}
+}
+
+/* ---- The thread --------------------------------------------------------------------------------------------------- */
+void drives_look(struct drives *k)
+{
+	struct meta_stats st;
+
+	if (!meta_writable(k->set))
+		revive(k);
+	for (unsigned i = 0; i < k->n && meta_writable(k->set) && !flag(k, &k->stop); i++) {
+		meta_stats(k->set, &st);
+		if (st.isr.slot[i].state == ISR_IN)
+			look_at_in(k, i);
+		else
+			look_at_out(k, i);
+	}
+	mutex_lock(&k->lock);
+	k->looks++;
+	mutex_unlock(&k->lock);
+}
+
+static void *drives_main(void *arg)
+{
+	struct drives *k = arg;
+
+	mutex_lock(&k->lock);
+	while (!k->stop) {
+		uint64_t next = clock_mono_ns() + k->period_ns;
+		while (!k->stop && !k->poked && cond_wait_until(&k->wake, &k->lock, next))
+			;
+		k->poked = false;
+		if (k->stop)
+			break;
+		mutex_unlock(&k->lock);
+		drives_look(k);
+		mutex_lock(&k->lock);
+	}
+	mutex_unlock(&k->lock);
+	return NULL;
+}
+
+int drives_start(struct drives *k)
+{
+	/* What was left aside at the start is looked at soon. */
+	drives_poke(k);
+	int rc = thread_start(&k->thread, "qn-drives", drives_main, k);
+	k->running = rc == 0;
+	return rc;
+}
+
+void drives_stop(struct drives *k)
+{
+	if (!k || !k->running)
+		return;
+	mutex_lock(&k->lock);
+	k->stop = true;
+	cond_signal(&k->wake);
+	mutex_unlock(&k->lock);
+	thread_join(k->thread);
+	k->running = false;
+}
+
+void drives_watch(void *arg, struct service_info *ret)
+{
+	struct drives *k = arg;
+	struct meta_stats st;
+	unsigned in = 0;
+
+	meta_stats(k->set, &st);
+	for (unsigned i = 0; i < k->n; i++)
+		in += st.isr.slot[i].state == ISR_IN;
+	mutex_lock(&k->lock);
+	ret->period_ns = k->period_ns;
+	ret->cycle = k->looks;
+	mutex_unlock(&k->lock);
+	snprintf(ret->note, sizeof ret->note, "%u of %u drives in sync", in, k->n);
+}
+
+/* ---- Operators ---------------------------------------------------------------------------------------------------- */
+void drives_poke(struct drives *k)
+{
+	mutex_lock(&k->lock);
+	for (unsigned i = 0; i < k->n; i++)
+		k->e[i].retry_ns = 0;
+	k->poked = true;
+	cond_signal(&k->wake);
+	mutex_unlock(&k->lock);
+}
+
+unsigned drives_list(struct drives *k, struct drives_info *ret, unsigned max)
+{
+	uint64_t mono = clock_mono_ns(), wall = clock_wall_ns();
+	struct meta_stats st;
+	unsigned n = 0;
+
+	meta_stats(k->set, &st);
+	for (unsigned i = 0; i < k->n && n < max; i++) {
+		struct drives_info *d = &ret[n++];
+		struct entry *e = &k->e[i];
+		*d = (struct drives_info){.slot = i};
+		meta_slot_why(k->set, i, d->reason, sizeof d->reason);
+		MUTEX_GUARD(&k->lock);
+		d->state = e->offline ? DRIVES_OFFLINE : st.isr.slot[i].state == ISR_IN ? DRIVES_IN :
+			   st.isr.slot[i].state == ISR_JOINING ? DRIVES_JOINING : DRIVES_OUT;
+		snprintf(d->path, sizeof d->path, "%s", e->path);
+		if (*e->reason)
+			snprintf(d->reason, sizeof d->reason, "%s", e->reason);
+		d->failures = e->failures;
+		d->retry_ns = e->retry_ns > mono ? wall + (e->retry_ns - mono) : 0;
+	}
+	return n;
+}
+
+/* The slot leaves now, if it is in. */
+static int take_out(struct drives *k, unsigned slot, const char *why, struct op_ctx *ctx)
+{
+	int rc = meta_slot_remove(k->set, slot, false, why);
+
+	if (rc == -QE_QUORUM_WRITE)
+		return op_fail(ctx, rc, "without the drive of slot %u too few are in sync for the set to write", slot);
+	return rc == -EINVAL ? 0 : rc; /* it was out already */
+}
+
+static int check_slot(const struct drives *k, unsigned slot, struct op_ctx *ctx)
+{
+	return slot < k->n ? 0 : op_fail(ctx, -ENOENT, "there is no slot %u: the set has %u drives", slot, k->n);
+}
+
+static void set_offline(struct drives *k, unsigned slot, bool offline)
+{
+	mutex_lock(&k->lock);
+	k->e[slot].offline = offline;
+	mutex_unlock(&k->lock);
+	drives_poke(k);
+}
+
+int drives_offline(struct drives *k, unsigned slot, struct op_ctx *ctx)
+{
+	int rc = check_slot(k, slot, ctx);
+
+	if (rc < 0)
+		return rc;
+	/* First, so that a look in between does not bring it back. */
+	set_offline(k, slot, true);
+	rc = take_out(k, slot, "set offline", ctx);
+	if (rc < 0)
+		set_offline(k, slot, false);
+	return rc;
+}
+
+int drives_online(struct drives *k, unsigned slot, struct op_ctx *ctx)
+{
+	int rc = check_slot(k, slot, ctx);
+
+	if (rc == 0)
+		set_offline(k, slot, false);
+	return rc;
+}
+
+static int choose_path(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx)
+{
+	MUTEX_GUARD(&k->lock);
+
+	for (unsigned i = 0; i < k->n; i++)
+		if (i != slot && strcmp(k->e[i].path, path) == 0)
+			return op_fail(ctx, -EINVAL, "%s is the path of slot %u", path, i);
+	char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	free(k->e[slot].next_path);
+	k->e[slot].next_path = copy;
+	return 0;
+}
+
+int drives_replace(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx)
+{
+	int rc = check_slot(k, slot, ctx);
+
+	if (rc < 0)
+		return rc;
+	/* First, so that a look in between does not bring the old one back. */
+	set_offline(k, slot, true);
+	rc = take_out(k, slot, "replaced", ctx);
+	if (rc == 0 && path)
+		rc = choose_path(k, slot, path, ctx);
+	mutex_lock(&k->lock);
+	k->e[slot].forced |= rc == 0;
+	mutex_unlock(&k->lock);
+	set_offline(k, slot, false);
+	return rc;
+}
