@@ -101,11 +101,15 @@ void object_store_applied(void *arg, struct meta_batch *b)
 		commit_applied(c, b);
 }
 
-/* Mounts forget what they know when the state changed without a batch to tell. */
+/* Mounts forget what they know when the state changed without a batch to tell. What could not be removed while the set was
+ * read-only is looked for again. */
 void object_store_reset(void *arg)
 {
 	struct object_store *s = *(struct object_store **)arg;
 
-	if (s)
-		notifier_reset(s->notifier);
+	if (!s)
+		return;
+	notifier_reset(s->notifier);
+	if (!store_closing(s))
+		store_sweep_start(s);
 }

@@ -39,7 +39,17 @@ static inline int fix_remove_one(const char *path, const struct stat *st, int ty
 	return remove(path);
 }
 
-static inline void fix_start(struct fix *f)
+static inline void fix_drive(struct fix *f, unsigned i)
+{
+	char path[96];
+
+	snprintf(path, sizeof path, "%s/d%u", f->dir, i);
+	mkdir(path, 0755);
+	assert_int_equal(drive_posix_open(path, &f->drive[i]), 0);
+}
+
+/* With the first of the drives. */
+static inline void fix_start_with(struct fix *f, unsigned drives)
 {
 	struct meta_params mp = {
 		.n = FIX_DRIVES,
@@ -57,14 +67,11 @@ static inline void fix_start(struct fix *f)
 		.reset = object_store_reset,
 	};
 	struct object_params op = {.workers = 4, .uid = 1000, .gid = 1000};
-	char path[96];
 	int rc;
 
 	mp.arg = &f->store;
-	for (unsigned i = 0; i < FIX_DRIVES; i++) {
-		snprintf(path, sizeof path, "%s/d%u", f->dir, i);
-		mkdir(path, 0755);
-		assert_int_equal(drive_posix_open(path, &f->drive[i]), 0);
+	for (unsigned i = 0; i < drives; i++) {
+		fix_drive(f, i);
 		mp.drives[i] = f->drive[i];
 	}
 	rc = meta_set_open(&mp, &f->ctx, &f->set);
@@ -74,6 +81,11 @@ static inline void fix_start(struct fix *f)
 	op.set = f->set;
 	f->store = object_store_open(&op, &f->ctx);
 	assert_non_null(f->store);
+}
+
+static inline void fix_start(struct fix *f)
+{
+	fix_start_with(f, FIX_DRIVES);
 }
 
 static inline void fix_stop(struct fix *f, bool kill)

@@ -307,6 +307,32 @@ static void orphans_of_one_moment_go_together(void **state)
 	wait_gone(f, TABLE_BLOB);
 }
 
+/* What could not go while the set was read-only goes once it writes again. */
+static void orphans_go_when_the_set_writes_again(void **state)
+{
+	struct drive *back[SUPER_MAX_SLOTS] = {NULL};
+	struct fix *f = *state;
+
+	assert_int_equal(fix_put(f, STR_LIT("held"), 50000, 1), 0);
+	uint64_t id = file_id(f, "held");
+	store_hold(f->store, id);
+	assert_int_equal(fix_delete(f, STR_LIT("held")), 0);
+	atomic_store(&f->store->closing, true);
+	store_unhold(f->store, id);
+	fix_stop(f, true);
+
+	fix_start_with(f, 2);
+	assert_false(meta_writable(f->set));
+	assert_int_equal(rows_of(f, TABLE_ORPHAN), 1);
+	for (unsigned i = 2; i < FIX_DRIVES; i++) {
+		fix_drive(f, i);
+		back[i] = f->drive[i];
+	}
+	assert_int_equal(meta_set_revive(f->set, back, &f->ctx), 0);
+	wait_gone(f, TABLE_ORPHAN);
+	wait_gone(f, TABLE_BLOB);
+}
+
 static void metadata_in_place_keeps_what_is_held(void **state)
 {
 	struct fix *f = *state;
@@ -453,6 +479,7 @@ int main(void)
 		T(puts_on_one_key_end_one_after_the_other), T(one_of_many_creates),
 		T(puts_on_many_keys_go_together),           T(an_implicit_directory_comes_and_goes),
 		T(orphans_of_one_moment_go_together),
+		T(orphans_go_when_the_set_writes_again),
 		T(a_held_file_becomes_an_orphan),           T(metadata_in_place_keeps_what_is_held),
 		T(an_answer_waits_for_its_notification),    cmocka_unit_test(name_locks_are_fair),
 	};
