@@ -63,15 +63,18 @@ struct http_request {
 	struct http_answer answer;
 };
 
-struct http_conn {
-	struct http_loop *loop;
-	struct http_request *req; /* reused from request to request */
-};
-
 struct http_watch {
 	struct list node;
 	void (*cb)(void *arg);
 	void *arg;
+};
+
+struct http_conn {
+	struct http_loop *loop;
+	struct http_request *req; /* reused from request to request */
+	int fd;
+	struct http_watch hangup; /* of the loop's epoll: the client has sent its last byte */
+	struct list ended;        /* then in loop->ended */
 };
 
 struct http_loop {
@@ -86,6 +89,7 @@ struct http_loop {
 	struct mutex lock; /* watches */
 	struct list watches;
 	struct list active; /* from begin to done */
+	struct list ended;  /* of struct http_conn: nothing more comes from their clients */
 	unsigned nactive, npolled;
 	struct http_request *running; /* whose handler is being called */
 	bool progress, draining, cutting;
@@ -110,6 +114,9 @@ void http_on_connection(void *cls, struct MHD_Connection *mc, void **conn, enum 
 /* Takes what became ready; true when there was something. */
 bool http_drain_ready(struct http_loop *l);
 void http_cut_all(struct http_loop *l);
+/* libmicrohttpd takes a short read for the last one, so an end that came together with bytes is lost to its edge-triggered
+ * epoll. Another edge for each connection that still waits for bytes which its client will never send. */
+void http_nudge_ended(struct http_loop *l);
 
 /* http_address.c: a listening socket for each loop. 0 or -errno with a detail. */
 int http_listen(const char *address, int *fds, unsigned n, unsigned *ret_port, struct op_ctx *ctx) WARN_UNUSED;

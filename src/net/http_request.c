@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -97,25 +98,67 @@ static void request_end(struct http_request *r, bool complete)
 		request_free(r);
 }
 
+static void on_hangup(void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (list_empty(&c->ended))
+		list_add_tail(&c->loop->ended, &c->ended);
+}
+
+static bool wants_bytes(const struct http_request *r)
+{
+	return !r || ((r->state == HTTP_NEW || r->state == HTTP_BODY) && !r->waiting && !r->suspended && !r->polled);
+}
+
+void http_nudge_ended(struct http_loop *l)
+{
+	/* The client has shut this direction down already: it changes nothing but wakes who polls. */
+	LIST_FOREACH (it, &l->ended) {
+		struct http_conn *c = LIST_ENTRY(it, struct http_conn, ended);
+		if (wants_bytes(c->req))
+			(void)!shutdown(c->fd, SHUT_RD);
+	}
+}
+
+static struct http_conn *conn_new(struct http_loop *l, struct MHD_Connection *mc)
+{
+	const union MHD_ConnectionInfo *ci = MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct http_conn *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	c->loop = l;
+	c->fd = ci ? ci->connect_fd : -1;
+	c->hangup = (struct http_watch){.cb = on_hangup, .arg = c};
+	list_init(&c->ended);
+	struct epoll_event ev = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = &c->hangup};
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, c->fd, &ev) < 0)
+		c->fd = -1; /* the idle timeout ends it */
+	return c;
+}
+
 void http_on_connection(void *cls, struct MHD_Connection *mc, void **conn, enum MHD_ConnectionNotificationCode what)
 {
 	struct http_loop *l = cls;
 	struct http_conn *c;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		c = calloc(1, sizeof *c);
-		if (c)
-			c->loop = l;
-		*conn = c;
+		*conn = conn_new(l, mc);
 		atomic_fetch_add_explicit(&l->connections, 1, memory_order_relaxed);
 		return;
 	}
 	c = *conn;
 	atomic_fetch_sub_explicit(&l->connections, 1, memory_order_relaxed);
-	if (c && c->req)
+	*conn = NULL;
+	if (!c)
+		return;
+	if (c->fd >= 0)
+		(void)!epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+	list_del(&c->ended);
+	if (c->req)
 		request_free(c->req);
 	free(c);
-	*conn = NULL;
 }
 
 void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *mc)

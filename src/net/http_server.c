@@ -97,6 +97,7 @@ static void loop_turn(struct http_loop *l)
 		h->turn(h->arg, l);
 	if (http_drain_ready(l))
 		l->progress = true;
+	http_nudge_ended(l);
 }
 
 static int loop_timeout(struct http_loop *l)
@@ -248,6 +249,7 @@ static struct http_server *server_new(const struct http_params *p)
 		mutex_init(&l->lock, LOCK_HTTP);
 		list_init(&l->watches);
 		list_init(&l->active);
+		list_init(&l->ended);
 	}
 	return s;
 }

@@ -528,6 +528,27 @@ static void clients_that_go_away(void **state)
 	wait_until(&f->done, 3);
 }
 
+/* The end arrives with the last bytes: it is noticed long before the idle timeout. */
+static void clients_that_end_with_their_bytes(void **state)
+{
+	struct front *f = *state;
+	uint64_t begun = clock_mono_ns();
+	char part[5000];
+
+	memset(part, 'x', sizeof part);
+	for (unsigned i = 1; i <= 20; i++) {
+		int fd = dial(f);
+
+		send_text(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+		assert_int_equal(send(fd, part, i * 250, MSG_NOSIGNAL), (ssize_t)(i * 250));
+		close(fd);
+	}
+	wait_until(&f->begun, 20);
+	wait_until(&f->done, 20);
+	assert_int_equal(f->complete, 0);
+	assert_true(clock_mono_ns() - begun < 4 * NS_PER_S);
+}
+
 static void bad_requests_harm_nobody(void **state)
 {
 	static const char *const bad[] = {
@@ -699,6 +720,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(readers_wait_and_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(refused_bodies, setup, teardown),
 		cmocka_unit_test_setup_teardown(clients_that_go_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(clients_that_end_with_their_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_requests_harm_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_drains, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_cuts_after_the_grace, setup, teardown),
