@@ -70,6 +70,10 @@ const struct conf_key conf_keys[] = {
 
 	{"scanner.period", CONFTYPE_DURATION, MEMBER(scanner_period_ns), 60 * SEC, 8760 * HOUR, "24h", NULL, 0, NULL,
 	 "usage and all other counters are recounted from the rows so often, and differences are told"},
+	{"scrub.period", CONFTYPE_DURATION, MEMBER(scrub_period_ns), 60 * SEC, 8760 * HOUR, "720h", NULL, 0, NULL,
+	 "every cell on every drive is read and verified so often"},
+	{"scrub.bandwidth", CONFTYPE_SIZE, MEMBER(scrub_bandwidth_bytes), 64 * KIB, 1 * TIB, "32MiB", NULL, 0, NULL,
+	 "bytes a second that the scrub reads, all drives together"},
 
 	{"http.loops", CONFTYPE_INT, MEMBER(http_loops), 1, 64, "auto", NULL, CONFKEY_AUTO, NULL,
 	 "event loops that serve S3; auto: 1 up to 4 CPUs, then one for each 4"},

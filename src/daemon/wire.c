@@ -27,11 +27,15 @@
 #include "object/store.h"
 #include "s3/s3.h"
 #include "service/drives.h"
+#include "service/heal.h"
 #include "service/monitor.h"
+#include "service/scrub.h"
 #include "service/service.h"
 #include "service/usage.h"
 
 #define DRAIN_NS (10 * NS_PER_S)
+#define HEAL_LOOK_NS (1 * NS_PER_S)    /* between two looks for something to heal */
+#define SCRUB_LOOK_NS (2 * NS_PER_S)   /* between two looks whether a scrub is due */
 #define MONITOR_NS (1 * NS_PER_S)
 #define SCAN_FIRST_NS (600 * NS_PER_S) /* a daemon that is restarted every day scans too */
 
@@ -42,6 +46,8 @@ struct wire {
 	struct object_store *store;
 	struct monitor *monitor;
 	struct usage_scan *usage;
+	struct heal *heal;
+	struct scrub *scrub;
 	struct services *services;
 	char *address, *mount_path; /* for admin: the configuration may be replaced */
 	struct admin_params admin;
@@ -161,7 +167,9 @@ static int start_services(struct wire *w, const struct conf *c)
 {
 	w->monitor = monitor_new(w->set);
 	w->usage = usage_scan_new(w->set);
-	if (!w->monitor || !w->usage)
+	w->heal = heal_new(w->set);
+	w->scrub = scrub_new(w->set, c->scrub_period_ns);
+	if (!w->monitor || !w->usage || !w->heal || !w->scrub)
 		return -ENOMEM;
 	const struct service rows[] = {
 		{.name = "drives", .watch = drives_watch, .arg = w->keeper},
@@ -171,6 +179,9 @@ static int start_services(struct wire *w, const struct conf *c)
 		{.name = "monitor", .period_ns = MONITOR_NS, .run = monitor_run, .arg = w->monitor},
 		{.name = "usage", .first_ns = MIN(SCAN_FIRST_NS, c->scanner_period_ns), .period_ns = c->scanner_period_ns,
 		 .run = usage_scan_run, .arg = w->usage},
+		{.name = "heal", .period_ns = HEAL_LOOK_NS, .run = heal_run, .arg = w->heal},
+		{.name = "scrub", .first_ns = SCRUB_LOOK_NS, .period_ns = SCRUB_LOOK_NS, .budget = c->scrub_bandwidth_bytes,
+		 .run = scrub_run, .arg = w->scrub},
 	};
 
 	return services_start(rows, ARRAY_SIZE(rows), &w->services);
@@ -289,6 +300,8 @@ struct wire *wire_down(struct wire *w)
 	services_stop(w->services);
 	usage_scan_free(w->usage);
 	monitor_free(w->monitor);
+	heal_free(w->heal);
+	scrub_free(w->scrub);
 	object_store_close(w->store);
 	meta_set_close(w->set);
 	drives_free(w->keeper);

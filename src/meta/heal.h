@@ -60,4 +60,11 @@ void meta_damage_stats(struct meta_set *s, struct meta_damage_stats *ret);
 int meta_scrub(struct meta_healer *h, uint64_t from,
 	       void (*done)(void *arg, uint64_t segment, const struct erasure_healed *r), void *arg) WARN_UNUSED;
 
+/* Every row of every index copy is read and compared with the sums that the copy keeps, and the copies with each other.
+ * One that differs is read no more, and a checkpoint makes it anew (index_rebuild.c). No checkpoint meanwhile. */
+struct meta_index_check {
+	unsigned copies, bad;
+};
+int meta_index_check(struct meta_set *s, struct meta_index_check *ret) WARN_UNUSED;
+
 #endif
