@@ -187,6 +187,7 @@ static uint32_t job_enter(struct erasure_writer *w, struct stripe_job *job, stru
 		return 0;
 	}
 	st->segment = seg->info.id;
+	st->departures = s->departures;
 	st->offset_4k = job->offset_4k = w->run.pos_4k;
 	w->run.pos_4k += st->cell_4k;
 	job->seg = seg;

@@ -111,6 +111,8 @@ struct erasure_set {
 	unsigned reign;                   /* (L) grows when open segments are sealed from outside */
 	unsigned rotation;                /* (L) of the next segment */
 	uint32_t writers, suspect;        /* (L) slot masks; suspect: failed since writers was set */
+	uint32_t departures;              /* (L) times that slots stopped being writers */
+	uint32_t departed[ERASURE_MAX_CELLS]; /* (L) by slot: the last of them that it was in */
 	unsigned hung[ERASURE_MAX_CELLS]; /* atomic: reads that were given up and have not returned */
 
 	struct list jobs;    /* (L) stripes being written, oldest first */

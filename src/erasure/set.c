@@ -387,9 +387,27 @@ void erasure_set_writers(struct erasure_set *s, uint32_t slot_mask)
 	mutex_lock(&s->lock);
 	for (unsigned i = 0; i < ERASURE_MAX_CELLS; i++)
 		ASSERT(!(slot_mask & 1u << i) || (i < s->n && s->drives[i]));
+	uint32_t gone = s->writers & ~slot_mask;
+	s->departures += gone != 0;
+	for (uint32_t m = gone; m; m &= m - 1)
+		s->departed[__builtin_ctz(m)] = s->departures;
 	s->writers = slot_mask;
 	s->suspect = 0;
 	mutex_unlock(&s->lock);
+}
+
+uint32_t erasure_stripe_lacks(struct erasure_set *s, const struct erasure_stripe *st)
+{
+	MUTEX_GUARD(&s->lock);
+	const struct segment *seg = segment_find_locked(s, st->segment);
+	uint32_t lacks = 0;
+
+	for (unsigned c = 0; seg && c < s->ncell; c++) {
+		unsigned slot = segment_slot_of(seg, c);
+		if (!(st->slot_mask & 1u << slot) || s->departed[slot] > st->departures)
+			lacks |= 1u << slot;
+	}
+	return lacks;
 }
 
 uint32_t erasure_set_writer_mask(const struct erasure_set *s)

@@ -94,6 +94,8 @@ void erasure_segment_used(struct erasure_set *s, uint64_t segment, uint32_t end_
 /* Slots that got the segment's file when this process made it, and still have it; all when it was made by another. */
 uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment);
 bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment_info *ret);
+/* Slots of the mask whose drive is there and has no file of that name. */
+uint32_t erasure_segment_absent(struct erasure_set *s, uint64_t segment, uint32_t slots);
 /* Forgets a dead segment and unlinks its files (its `dead` row is durable). -EBUSY: a reader or writer is in it;
  * absent files are no error; the first error of a drive is returned when all have been tried. */
 int erasure_segment_remove(struct erasure_set *s, uint64_t segment) WARN_UNUSED;
@@ -138,7 +140,8 @@ struct erasure_stripe {
 	uint8_t ncell, block_log2;
 	uint16_t slot_mask; /* slots whose cell was written */
 	uint16_t blocks_per_cell;
-	uint32_t *crc; /* ncell * blocks_per_cell; owned by the blob */
+	uint32_t departures; /* of drives, when it was written; not in the record */
+	uint32_t *crc;       /* ncell * blocks_per_cell; owned by the blob */
 };
 
 struct erasure_blob { /* what a writer made; becomes a blob row */
@@ -153,6 +156,10 @@ struct erasure_blob { /* what a writer made; becomes a blob row */
 void erasure_blob_free(struct erasure_blob *b); /* frees what it owns, not b */
 /* Some slot of its mask has not flushed its cell, as far as is known: the record must list the stripe. */
 bool erasure_stripe_unflushed(struct erasure_set *s, const struct erasure_stripe *st);
+
+/* Slots that should hold a cell of the stripe and do not for sure: it was not written, or the slot stopped being a writer
+ * since, whatever drive is there now. */
+uint32_t erasure_stripe_lacks(struct erasure_set *s, const struct erasure_stripe *st);
 
 struct erasure_writer;
 /* Reserves a run for up to max_len bytes (1 to ERASURE_BLOB_MAX) in an open large segment; opens or creates one when

@@ -611,6 +611,24 @@ static void take_segments(struct group *g, struct meta_batch *b)
 	}
 }
 
+/* A blob may be on its way while a drive leaves, comes back and is healed, which made whole what had rows then. What of it
+ * is not there for sure is named by its own batch, also where an older row names it: that one may be on its way out. */
+static void put_lacking(struct group *g, struct meta_batch *b)
+{
+	struct meta_set *s = g->s;
+
+	for (unsigned i = 0; i < b->blobs.n; i++) {
+		const struct erasure_blob *eb = VEC_AT(&b->blobs, struct erasure_blob, i);
+		uint32_t named = 0;
+		for (unsigned j = 0; j < eb->nstripes; j++) {
+			uint32_t lacks = erasure_stripe_lacks(s->erasure, &eb->stripes[j]) & s->in_mask & ~named;
+			for (uint32_t m = lacks; m; m &= m - 1)
+				batch_missing(b, (unsigned)__builtin_ctz(m), eb->segment, eb->stripes[j].offset_4k, MISSING_ON_ITS_WAY);
+			named |= lacks;
+		}
+	}
+}
+
 /* ---- The group ---------------------------------------------------------------------------------------------------- */
 void group_init(struct group *g, struct meta_set *s)
 {
@@ -644,7 +662,7 @@ static uint32_t stripe_slots(struct meta_set *s, const struct erasure_stripe *st
 {
 	uint32_t missing = erasure_missing_mask(s->erasure, st->segment, st->offset_4k, st->offset_4k + st->cell_4k);
 
-	return st->slot_mask & (s->in_mask | s->join_mask) & ~missing;
+	return st->slot_mask & (s->in_mask | s->join_mask) & ~missing & ~erasure_stripe_lacks(s->erasure, st);
 }
 
 /* Every stripe must still have K cells on drives that count. */
@@ -713,6 +731,7 @@ int group_add(struct group *g, struct meta_batch *b)
 	}
 	undo_forget(g);
 	take_segments(g, b);
+	put_lacking(g, b);
 	b->seq = seq;
 	b->time = g->s->last_wall_ns = MAX(clock_wall_ns(), g->s->last_wall_ns + 1);
 	b->inline_off = g->payload;

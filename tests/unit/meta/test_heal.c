@@ -292,6 +292,41 @@ static void what_cannot_be_made_stays_missing(void **state)
 	fixture_end(&f);
 }
 
+/* A drive leaves, comes back, blank or not, and is healed, while a blob is on its way: its cells there are named when it
+ * arrives, and made. */
+static void blob_on_its_way_while_a_drive_is_healed(void **state)
+{
+	for (unsigned blank = 0; blank <= 1; blank++) {
+		struct fixture f;
+		struct erasure_blob before, during;
+		fixture_start(&f, 4, 2, true);
+		fixture_reopen(&f, ALL(&f));
+		fixture_kill(&f);
+		fixture_reopen(&f, ALL(&f));
+		put_key(&f, 4, 4);
+		assert_int_equal(large_begin(&f, 70, 1200000, &before), 0);
+		drive_leaves(&f, 1);
+		assert_int_equal(large_begin(&f, 71, 1200000, &during), 0);
+		drive_given_back(&f, 1);
+		if (blank)
+			make_blank(&f, 1);
+		assert_int_equal(drive_joins(&f, 1), 0);
+		assert_int_equal(heal(&f), 1);
+		assert_int_equal(missing(&f), 0);
+		assert_int_equal(put_large_begun(&f, META_DURABLE, 70, 70, 1200000, &before), 0);
+		assert_int_equal(put_large_begun(&f, META_DURABLE, 71, 71, 1200000, &during), 0);
+		assert_true(missing(&f) > 0);
+		assert_int_equal(heal(&f), 1);
+		expect_whole(&f);
+		fixture_kill(&f);
+		fixture_reopen(&f, 1u << 1 | 1u << 3);
+		assert_int_equal(check_blob(&f, 70, 70, 1200000), 1);
+		assert_int_equal(check_blob(&f, 71, 71, 1200000), 1);
+		assert_int_equal(check_blob(&f, 4, 4, size_of(4)), 1);
+		fixture_end(&f);
+	}
+}
+
 /* ---- Damage ---------------------------------------------------------------------------------------------------------- */
 /* One byte in each 4 KiB of every segment file of the drive that are not zero. */
 static void rot(struct fixture *f, unsigned slot)
@@ -444,6 +479,7 @@ int main(void)
 		cmocka_unit_test(heal_goes_on_where_it_ended),
 		cmocka_unit_test(cost_follows_what_lives),
 		cmocka_unit_test(what_cannot_be_made_stays_missing),
+		cmocka_unit_test(blob_on_its_way_while_a_drive_is_healed),
 		cmocka_unit_test(reads_have_damage_repaired),
 		cmocka_unit_test(reads_that_fail_queue_nothing),
 		cmocka_unit_test(missing_cells_are_not_damage),
