@@ -167,7 +167,7 @@ static int start_services(struct wire *w, const struct conf *c)
 {
 	w->monitor = monitor_new(w->set);
 	w->usage = usage_scan_new(w->set);
-	w->heal = heal_new(w->set);
+	w->heal = heal_new(w->store);
 	w->scrub = scrub_new(w->set, c->scrub_period_ns);
 	if (!w->monitor || !w->usage || !w->heal || !w->scrub)
 		return -ENOMEM;

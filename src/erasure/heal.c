@@ -342,6 +342,19 @@ static void finish(struct erasure_healer *h)
 	h->seg = NULL;
 }
 
+void erasure_healed_add(struct erasure_healed *to, const struct erasure_healed *from)
+{
+	to->stripes += from->stripes;
+	to->bytes += from->bytes;
+	for (unsigned i = 0; i < ERASURE_MAX_CELLS; i++) {
+		to->slot[i].bad += from->slot[i].bad;
+		to->slot[i].healed += from->slot[i].healed;
+		to->slot[i].healed_bytes += from->slot[i].healed_bytes;
+		to->slot[i].failed += from->slot[i].failed;
+		to->slot[i].failed_bytes += from->slot[i].failed_bytes;
+	}
+}
+
 void erasure_healer_end(struct erasure_healer *h, struct erasure_healed *ret)
 {
 	struct heal_window *w = &h->window[h->fill];
@@ -352,16 +365,7 @@ void erasure_healer_end(struct erasure_healer *h, struct erasure_healed *ret)
 	for (unsigned i = 1; i <= HEAL_WINDOWS; i++)
 		window_mend(&h->window[(h->fill + i) % HEAL_WINDOWS]);
 	heal_settle(h);
-	ret->stripes += h->done.stripes;
-	ret->bytes += h->done.bytes;
-	for (unsigned i = 0; i < h->set->n; i++) {
-		struct erasure_healed_slot *to = &ret->slot[i], *from = &h->done.slot[i];
-		to->bad += from->bad;
-		to->healed += from->healed;
-		to->healed_bytes += from->healed_bytes;
-		to->failed += from->failed;
-		to->failed_bytes += from->failed_bytes;
-	}
+	erasure_healed_add(ret, &h->done);
 	finish(h);
 }
 

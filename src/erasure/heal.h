@@ -29,6 +29,8 @@ struct erasure_healed {
 	struct erasure_healed_slot slot[ERASURE_MAX_CELLS];
 };
 
+void erasure_healed_add(struct erasure_healed *to, const struct erasure_healed *from);
+
 struct erasure_healer *erasure_healer_new(struct erasure_set *s); /* NULL: no memory */
 struct erasure_healer *erasure_healer_free(struct erasure_healer *h);
 /* Slots of `write` are those that erasure_healer_add may name; cells of `check` are verified. Slots whose drive is absent

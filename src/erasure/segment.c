@@ -489,6 +489,25 @@ static void lose_slot(struct segment *seg, unsigned slot)
 		list_del(&seg->dirty);
 }
 
+uint32_t erasure_segment_absent(struct erasure_set *s, uint64_t segment, uint32_t slots)
+{
+	struct segment *seg = segment_pin(s, segment);
+	uint32_t absent = 0;
+
+	if (!seg)
+		return 0;
+	for (uint32_t m = slots; m; m &= m - 1) {
+		struct drive_file *f;
+		int rc = open_file(s, seg, (unsigned)__builtin_ctz(m), false, &f);
+		if (rc == 0)
+			drive_file_unref(f);
+		if (rc == -ENOENT)
+			absent |= m & -m;
+	}
+	segment_unpin(s, seg);
+	return absent;
+}
+
 void segment_close_slot(struct erasure_set *s, unsigned slot, bool lost)
 {
 	mutex_lock(&s->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Damage that reads met: a bounded queue of stripes, each once, and the repair of what waits in it. See heal.h.
+ * Damage that reads met: a bounded queue of stripes, each once, and the repair of what waits in it, or is asked for. See
+ * heal.h.
  */
 #include <string.h>
 
@@ -90,10 +91,10 @@ static void count(struct meta_set *s, const struct damage_item *it, const struct
 	s->damage.st.failed += failed;
 }
 
-static int repair(struct meta_healer *h, const struct damage_item *it)
+/* Verifies the cells of these slots and repairs them. */
+static int repair(struct meta_healer *h, const struct damage_item *it, uint32_t slots, struct erasure_healed *ret)
 {
-	struct erasure_healed done = {0};
-	int rc = erasure_healer_begin(h->eh, it->segment, 0, heal_whole_slots(h, it->segment));
+	int rc = erasure_healer_begin(h->eh, it->segment, 0, slots);
 
 	if (rc < 0)
 		return rc == -QE_CORRUPT ? 0 : rc; /* it died meanwhile */
@@ -105,8 +106,10 @@ static int repair(struct meta_healer *h, const struct damage_item *it)
 		erasure_healer_drop(h->eh);
 		return rc;
 	}
+	struct erasure_healed done = {0};
 	erasure_healer_end(h->eh, &done);
 	count(h->s, it, &done);
+	erasure_healed_add(ret, &done);
 	return 0;
 }
 
@@ -125,10 +128,61 @@ int meta_heal_damage(struct meta_healer *h)
 	if (rc)
 		return MIN(rc, 0);
 	while (rc == 0 && heal_goes_on(h) && take(h->s, &it)) {
-		rc = repair(h, &it);
+		struct erasure_healed done = {0};
+		rc = repair(h, &it, heal_whole_slots(h, it.segment), &done);
 		if (rc < 0)
 			damage_note(h->s, it.segment, it.blob, it.from_4k, it.to_4k);
 	}
 	heal_end(h);
 	return rc == -QE_BUSY ? 0 : rc;
+}
+
+/* ---- Asked for ------------------------------------------------------------------------------------------------------- */
+/* 1: where it lies. 0: in the journal, or nowhere any more. */
+static int find_blob(struct meta_healer *h, uint64_t blob, struct damage_item *ret)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	struct meta_row row;
+	struct meta_key k;
+	struct row_blob r;
+	int rc = meta_view_open(h->s, &v);
+
+	if (rc < 0)
+		return rc;
+	key_u64(&k, blob);
+	rc = meta_get_k(v, TABLE_BLOB, &k, &row);
+	if (rc <= 0)
+		return rc;
+	if (row_blob_decode(row.body, &r) < 0)
+		return -QE_CORRUPT;
+	if (r.place == BLOB_LARGE)
+		*ret = (struct damage_item){r.segment, blob, 0, UINT32_MAX};
+	else
+		*ret = (struct damage_item){r.segment, 0, r.offset_4k, r.offset_4k + 1};
+	return r.place != BLOB_JOURNAL;
+}
+
+static int heal_blob(struct meta_healer *h, uint64_t blob, bool deep, struct erasure_healed *ret)
+{
+	struct damage_item it;
+	int rc = find_blob(h, blob, &it);
+
+	if (rc <= 0)
+		return rc;
+	uint32_t slots = heal_whole_slots(h, it.segment);
+	if (!deep)
+		slots = erasure_segment_absent(h->erasure, it.segment, slots);
+	return slots ? repair(h, &it, slots, ret) : 0;
+}
+
+int meta_heal_blobs(struct meta_healer *h, const uint64_t *blobs, unsigned n, bool deep, struct erasure_healed *ret)
+{
+	int rc = heal_begin(h);
+
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; rc == 0 && i < n; i++)
+		rc = heal_goes_on(h) ? heal_blob(h, blobs[i], deep, ret) : -QE_BUSY;
+	heal_end(h);
+	return rc == -QE_BUSY ? 0 : rc < 0 ? rc : 1;
 }

@@ -54,6 +54,12 @@ struct meta_damage_stats {
 int meta_heal_damage(struct meta_healer *h) WARN_UNUSED;
 void meta_damage_stats(struct meta_set *s, struct meta_damage_stats *ret);
 
+/* ---- Blobs that somebody asked for ----------------------------------------------------------------------------------- */
+/* Those of the list that lie in segments are looked at. deep: every cell is read and verified. Else only files that are
+ * absent on a drive are found; missing ranges are for meta_heal_missing. Adds to *ret; a blob that went meanwhile is none.
+ * 1: all of them; 0: told to end. */
+int meta_heal_blobs(struct meta_healer *h, const uint64_t *blobs, unsigned n, bool deep, struct erasure_healed *ret) WARN_UNUSED;
+
 /* ---- Scrub ---------------------------------------------------------------------------------------------------------- */
 /* All segments with an id >= from, in order; done(arg, segment, r) after each, with what was found in it. 1: to the end;
  * 0: told to end. */

@@ -209,7 +209,7 @@ struct packed_page {
 	uint32_t crc[PAGE_STRIPES][ERASURE_MAX_CELLS];
 };
 
-static int load_page(struct meta_healer *h, uint64_t segment, uint32_t from_4k, struct packed_page *ret)
+static int load_page(struct meta_healer *h, uint64_t segment, uint32_t from_4k, uint32_t to_4k, struct packed_page *ret)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct meta_iter *it;
@@ -224,7 +224,7 @@ static int load_page(struct meta_healer *h, uint64_t segment, uint32_t from_4k, 
 		return rc;
 	key_stripe(&k, segment, from_4k);
 	for (rc = meta_iter_seek(it, k.b, k.len, &row); rc > 0 && ret->n < PAGE_STRIPES; rc = meta_iter_next(it, &row)) {
-		if (row.key.len != 12 || be64_get(row.key.p) != segment)
+		if (row.key.len != 12 || be64_get(row.key.p) != segment || be32_get(row.key.p + 8) >= to_4k)
 			break;
 		if (row.body.len != 4 * (size_t)h->s->ncell) {
 			rc = -QE_CORRUPT;
@@ -260,11 +260,10 @@ int live_packed_stripes(struct meta_healer *h, uint64_t segment, uint32_t from_4
 	int rc = p ? 0 : -ENOMEM;
 
 	while (rc == 0) {
-		rc = load_page(h, segment, from_4k, p);
+		rc = load_page(h, segment, from_4k, to_4k, p);
 		for (unsigned i = 0; rc == 0 && i < p->n; i++)
-			if (p->offset_4k[i] < to_4k)
-				rc = packed_stripe(h, segment, p, i, fn, arg);
-		if (rc < 0 || p->n < PAGE_STRIPES || p->offset_4k[p->n - 1] >= to_4k)
+			rc = packed_stripe(h, segment, p, i, fn, arg);
+		if (rc < 0 || p->n < PAGE_STRIPES)
 			break;
 		from_4k = p->offset_4k[p->n - 1] + 1;
 	}

@@ -167,4 +167,10 @@ int object_upload_complete(struct object_store *s, struct op_ctx *ctx, struct st
 			   const struct object_part *parts, unsigned n, struct str checksum, const struct object_cond *cond, struct object_info *ret, object_done_fn done,
 			   void *arg) WARN_UNUSED;
 
+/* ---- For those who look after the payload --------------------------------------------------------------------------- */
+/* Blob ids (le64 each) of all content below a prefix, one page: of the keys behind *key, which becomes the last one that was
+ * looked at; empty: from the beginning. 1: there is more, 0: that is all, < 0. Memory of a page is in ctx->arena. */
+int object_blobs(struct object_store *s, struct op_ctx *ctx, struct str bucket, struct str prefix, struct buf *key,
+                 struct buf *ret_blobs, unsigned *ret_objects) WARN_UNUSED;
+
 #endif

@@ -6,26 +6,36 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "object/object.h"
 
 #define LOOK_BYTES (8u << 20)        /* moved between two looks at what others do */
 #define REST_NS (250 * NS_PER_MS)    /* at most, at a time */
 #define REST_STEP_NS (20 * NS_PER_MS)
 
 struct heal {
+	struct object_store *store;
 	struct meta_set *set;
+	struct mutex lock; /* LOCK_QUEUE: what follows, to the run's */
+	struct heal_request request;
+	struct buf bucket, prefix; /* of it, whole */
+	struct buf key;            /* how far it is */
 	/* The run's. */
 	struct service_run *run;
 	struct meta_healer *healer;
 	uint64_t moved, look_ns, others; /* since and at the last look */
 };
 
-struct heal *heal_new(struct meta_set *set)
+struct heal *heal_new(struct object_store *store)
 {
 	struct heal *h = calloc(1, sizeof *h);
 
 	if (!h)
 		return NULL;
-	h->set = set;
+	h->store = store;
+	h->set = object_store_set(store);
+	mutex_init(&h->lock, LOCK_QUEUE);
 	return h;
 }
 
@@ -34,6 +44,10 @@ struct heal *heal_free(struct heal *h)
 	if (!h)
 		return NULL;
 	meta_healer_free(h->healer);
+	buf_free(&h->bucket);
+	buf_free(&h->prefix);
+	buf_free(&h->key);
+	mutex_destroy(&h->lock);
 	free(h);
 	return NULL;
 }
@@ -79,6 +93,130 @@ static bool go_on(void *arg, uint64_t bytes)
 	return on;
 }
 
+/* ---- What somebody asked for ----------------------------------------------------------------------------------------- */
+static void copy_text(char *to, size_t cap, struct str from)
+{
+	size_t n = MIN(from.len, cap - 1);
+
+	memcpy(to, from.p, n);
+	to[n] = '\0';
+}
+
+static int bucket_there(struct heal *h, struct str bucket)
+{
+	struct op_ctx ctx;
+	struct object_bucket_info info;
+	uint64_t seq;
+
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = object_bucket_head(h->store, &ctx, bucket, &info, &seq);
+	op_ctx_done(&ctx);
+	return rc;
+}
+
+int heal_request(struct heal *h, struct str bucket, struct str prefix, bool deep)
+{
+	int rc = bucket_there(h, bucket);
+
+	if (rc < 0)
+		return rc;
+	MUTEX_GUARD(&h->lock);
+	struct heal_request *r = &h->request;
+	if (r->state == HEAL_WAITS || r->state == HEAL_RUNS)
+		return -QE_BUSY;
+	*r = (struct heal_request){.state = HEAL_WAITS, .deep = deep};
+	copy_text(r->bucket, sizeof r->bucket, bucket);
+	copy_text(r->prefix, sizeof r->prefix, prefix);
+	struct buf *all[] = {&h->bucket, &h->prefix, &h->key};
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
+		buf_reset(all[i]);
+	buf_add_str(&h->bucket, bucket);
+	buf_add_str(&h->prefix, prefix);
+	if (!buf_err(&h->bucket) && !buf_err(&h->prefix))
+		return 0;
+	r->state = HEAL_NONE;
+	return -ENOMEM;
+}
+
+static void count_page(struct heal *h, unsigned objects, unsigned blobs, const struct erasure_healed *done)
+{
+	MUTEX_GUARD(&h->lock);
+
+	h->request.objects += objects;
+	h->request.blobs += blobs;
+	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++) {
+		h->request.bad += done->slot[i].bad;
+		h->request.repaired += done->slot[i].healed;
+		h->request.failed += done->slot[i].failed;
+	}
+}
+
+/* 1: there is more. 0: that was all. */
+static int request_page(struct heal *h)
+{
+	CLEANUP_BUF struct buf blobs = BUF_INIT, before = BUF_INIT;
+	struct erasure_healed done = {0};
+	struct op_ctx ctx;
+	unsigned objects;
+
+	/* bucket, prefix and key change only while no request waits or runs. */
+	buf_add_str(&before, buf_str(&h->key));
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = object_blobs(h->store, &ctx, buf_str(&h->bucket), buf_str(&h->prefix), &h->key, &blobs, &objects);
+	op_ctx_done(&ctx);
+	if (rc < 0)
+		return rc;
+	unsigned n = (unsigned)(blobs.len / 8);
+	int healed = n ? meta_heal_blobs(h->healer, (const uint64_t *)(const void *)blobs.data, n, h->request.deep, &done) : 1;
+	if (healed <= 0) { /* the page is looked at again */
+		buf_reset(&h->key);
+		buf_add_str(&h->key, buf_str(&before));
+		return healed < 0 ? healed : -QE_BUSY;
+	}
+	count_page(h, objects, n, &done);
+	return buf_err(&before) ? buf_err(&before) : rc;
+}
+
+static void request_end(struct heal *h, int rc)
+{
+	MUTEX_GUARD(&h->lock);
+	struct heal_request *r = &h->request;
+
+	r->state = rc < 0 ? HEAL_FAILED : HEAL_DONE;
+	r->rc = rc;
+	r->ended_ns = clock_wall_ns();
+	log_info("heal", "request ended bucket=%s prefix=\"%s\" deep=%d objects=%llu bad=%llu repaired=%llu failed=%llu "
+		 "result=\"%s\"", r->bucket, r->prefix, r->deep, (unsigned long long)r->objects, (unsigned long long)r->bad,
+		 (unsigned long long)r->repaired, (unsigned long long)r->failed, rc < 0 ? err_text(rc) : "ok");
+}
+
+static bool request_begin(struct heal *h)
+{
+	MUTEX_GUARD(&h->lock);
+	struct heal_request *r = &h->request;
+
+	if (r->state != HEAL_WAITS && r->state != HEAL_RUNS)
+		return false;
+	if (r->state == HEAL_WAITS)
+		r->started_ns = clock_wall_ns();
+	r->state = HEAL_RUNS;
+	return true;
+}
+
+/* One that was told to end goes on with the next run. */
+static void request_run(struct heal *h)
+{
+	int rc = 1;
+
+	if (!request_begin(h))
+		return;
+	while (rc > 0)
+		rc = service_run_ends(h->run) ? -QE_BUSY : request_page(h);
+	if (rc != -QE_BUSY)
+		request_end(h, rc);
+}
+
+/* ---- The run --------------------------------------------------------------------------------------------------------- */
 /* The row's note and progress, from the drives that are worked on. */
 static void tell(struct heal *h, struct service_run *r)
 {
@@ -113,6 +251,8 @@ int heal_run(void *arg, struct service_run *r)
 	int rc = meta_heal_damage(h->healer);
 	if (rc == 0 && st.missing_ranges)
 		rc = MIN(meta_heal_missing(h->healer), 0);
+	if (rc == 0)
+		request_run(h);
 	tell(h, r);
 	return rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME ? 0 : rc;
 }
@@ -141,6 +281,9 @@ void heal_status(struct heal *h, struct heal_status *ret)
 		fill_drive(&ret->drive[i]);
 	}
 	meta_damage_stats(h->set, &ret->damage);
+	mutex_lock(&h->lock);
+	ret->request = h->request;
+	mutex_unlock(&h->lock);
 	meta_stats(h->set, &st);
 	ret->missing_ranges = st.missing_ranges;
 }

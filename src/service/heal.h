@@ -7,7 +7,9 @@
 #ifndef QUOIN_SERVICE_HEAL_H
 #define QUOIN_SERVICE_HEAL_H
 
+#include "base/str.h"
 #include "meta/heal.h"
+#include "object/store.h"
 #include "service/service.h"
 
 struct heal;
@@ -18,15 +20,29 @@ struct heal_drive { /* how far the heal of one drive is */
 	uint64_t bytes_per_s; /* since it began */
 	uint64_t eta_ns;      /* from now; 0: it is done, or nobody can tell */
 };
+enum heal_state { HEAL_NONE, HEAL_WAITS, HEAL_RUNS, HEAL_DONE, HEAL_FAILED };
+struct heal_request { /* what somebody asked for, the last of it */
+	enum heal_state state;
+	char bucket[64], prefix[256]; /* cut when longer; for showing */
+	bool deep;
+	uint64_t started_ns, ended_ns;          /* wall */
+	uint64_t objects, blobs;                /* looked at */
+	uint64_t bad, repaired, failed;         /* cells */
+	int rc;                                 /* of one that failed */
+};
 struct heal_status {
+	struct heal_request request;
 	struct heal_drive drive[SUPER_MAX_SLOTS];
 	struct meta_damage_stats damage;
 	unsigned missing_ranges; /* of all drives */
 };
 
-struct heal *heal_new(struct meta_set *set); /* NULL: no memory */
+struct heal *heal_new(struct object_store *store); /* NULL: no memory */
 struct heal *heal_free(struct heal *h);      /* accepts NULL; returns NULL; no run is under way */
 int heal_run(void *arg, struct service_run *r); /* of the row in the table of services */
+/* Looks at all content below a prefix, at the next run. deep: every cell is read and verified; else only files that are
+ * absent are found (what is missing is filled anyway). -QE_BUSY: another request waits or runs; -QE_NO_SUCH_BUCKET. */
+int heal_request(struct heal *h, struct str bucket, struct str prefix, bool deep) WARN_UNUSED;
 void heal_status(struct heal *h, struct heal_status *ret);
 
 #endif

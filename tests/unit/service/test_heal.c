@@ -17,6 +17,7 @@
 
 struct scene {
 	struct fixture f;
+	struct object_store *store;
 	struct heal *heal;
 	struct scrub *scrub;
 	struct services *services;
@@ -24,7 +25,14 @@ struct scene {
 
 static void services_open(struct scene *sc, uint64_t period_ns)
 {
-	sc->heal = heal_new(sc->f.s);
+	const struct object_params op = {.set = sc->f.s, .workers = 1};
+	struct op_ctx ctx;
+
+	op_ctx_init(&ctx, OP_ADMIN);
+	sc->store = object_store_open(&op, &ctx);
+	op_ctx_done(&ctx);
+	assert_non_null(sc->store);
+	sc->heal = heal_new(sc->store);
 	sc->scrub = scrub_new(sc->f.s, period_ns);
 	assert_true(sc->heal && sc->scrub);
 	const struct service rows[] = {
@@ -39,6 +47,7 @@ static void services_close(struct scene *sc)
 	services_stop(sc->services);
 	heal_free(sc->heal);
 	scrub_free(sc->scrub);
+	object_store_close(sc->store);
 }
 
 /* One run to its end. */

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Healing what lies below a prefix, because somebody asked for it.
+ */
+#include "service/heal.h"
+
+#include "unit/object/store_unit.h"
+
+#include <fcntl.h>
+
+#define LARGE 300000u
+
+struct scene {
+	struct fix f;
+	struct heal *heal;
+	struct services *services;
+};
+
+static void scene_open(struct scene *sc)
+{
+	fix_open(&sc->f);
+	for (unsigned i = 0; i < 6; i++) {
+		char key[32];
+		snprintf(key, sizeof key, "%s/large%u", i % 2 ? "a" : "b", i);
+		assert_int_equal(fix_put(&sc->f, str_of(key), LARGE + i, i), 0);
+		snprintf(key, sizeof key, "%s/small%u", i % 2 ? "a" : "b", i);
+		assert_int_equal(fix_put(&sc->f, str_of(key), 9000 + i, i), 0);
+	}
+	assert_int_equal(meta_checkpoint(sc->f.set), 0);
+	sc->heal = heal_new(sc->f.store);
+	const struct service row = {.name = "heal", .run = heal_run, .arg = sc->heal};
+	assert_int_equal(services_start(&row, 1, &sc->services), 0);
+}
+
+static void scene_close(struct scene *sc)
+{
+	services_stop(sc->services);
+	heal_free(sc->heal);
+	fix_close(&sc->f);
+}
+
+static struct heal_request request(struct scene *sc, struct str prefix, bool deep)
+{
+	struct heal_status st;
+
+	assert_int_equal(heal_request(sc->heal, STR_LIT("bucket"), prefix, deep), 0);
+	assert_int_equal(services_poke(sc->services, "heal"), 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		heal_status(sc->heal, &st);
+		if (st.request.state == HEAL_DONE)
+			return st.request;
+		assert_int_not_equal(st.request.state, HEAL_FAILED);
+		clock_sleep_ns(NS_PER_MS);
+	}
+	fail_msg("the request never ended");
+	return st.request;
+}
+
+/* What a drive holds of the first segment: a byte of its first cell is changed, or the file goes. */
+static void damage(struct scene *sc, unsigned slot, bool file)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	struct segment_info info = {0};
+	struct meta_iter *it;
+	struct meta_row row;
+	char path[160];
+	uint8_t byte;
+
+	assert_int_equal(meta_view_open(sc->f.set, &v), 0);
+	assert_int_equal(meta_iter_open(v, TABLE_SEGMENT, &it), 0);
+	assert_int_equal(meta_iter_seek(it, "", 0, &row), 1);
+	assert_int_equal(row_segment_decode(row.body, &info), 0);
+	meta_iter_close(it);
+	snprintf(path, sizeof path, "%s/d%u/seg/%016llx.seg", sc->f.dir, slot, (unsigned long long)info.id);
+	if (file) {
+		assert_int_equal(unlink(path), 0);
+		return;
+	}
+	int fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, 4096), 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(fd, &byte, 1, 4096), 1);
+	close(fd);
+}
+
+static void only_the_prefix_is_looked_at(void **state)
+{
+	struct heal_request r;
+	struct scene sc;
+
+	scene_open(&sc);
+	r = request(&sc, STR_LIT("a/"), true);
+	assert_int_equal(r.objects, 3 * 2);
+	assert_int_equal(r.blobs, 3 * 2);
+	assert_int_equal(r.bad, 0);
+	assert_string_equal(r.bucket, "bucket");
+	assert_string_equal(r.prefix, "a/");
+	assert_true(r.ended_ns >= r.started_ns && r.started_ns);
+	r = request(&sc, STR_LIT("b/small"), false);
+	assert_int_equal(r.objects, 3);
+	r = request(&sc, STR_LIT(""), false);
+	assert_int_equal(r.objects, 6 * 2);
+	scene_close(&sc);
+}
+
+static void deep_finds_rot_and_shallow_absent_files(void **state)
+{
+	struct heal_request r;
+	struct scene sc;
+
+	scene_open(&sc);
+	for (unsigned slot = 0; slot < FIX_DRIVES; slot += 3) {
+		damage(&sc, slot, false);
+		r = request(&sc, STR_LIT(""), false);
+		assert_int_equal(r.bad, 0);
+		r = request(&sc, STR_LIT(""), true);
+		assert_int_equal(r.bad, 1);
+		assert_int_equal(r.repaired, 1);
+		assert_int_equal(r.failed, 0);
+		damage(&sc, slot, true);
+		r = request(&sc, STR_LIT(""), false);
+		assert_true(r.bad > 0);
+		assert_int_equal(r.repaired, r.bad);
+		r = request(&sc, STR_LIT(""), true);
+		/* The file is there again from the first stripe that was asked for: the rest is found by its cells. */
+		assert_int_equal(r.repaired, r.bad);
+		r = request(&sc, STR_LIT(""), true);
+		assert_int_equal(r.bad, 0);
+	}
+	scene_close(&sc);
+}
+
+static void what_cannot_be_asked_for_is_refused(void **state)
+{
+	struct scene sc;
+
+	scene_open(&sc);
+	assert_int_equal(heal_request(sc.heal, STR_LIT("nobody"), STR_LIT(""), false), -QE_NO_SUCH_BUCKET);
+	assert_int_equal(services_pause(sc.services, "heal", true), 0);
+	assert_int_equal(heal_request(sc.heal, STR_LIT("bucket"), STR_LIT(""), false), 0);
+	assert_int_equal(heal_request(sc.heal, STR_LIT("bucket"), STR_LIT(""), false), -QE_BUSY);
+	scene_close(&sc);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_the_prefix_is_looked_at),
+		cmocka_unit_test(deep_finds_rot_and_shallow_absent_files),
+		cmocka_unit_test(what_cannot_be_asked_for_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
