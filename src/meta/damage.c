@@ -91,11 +91,41 @@ static void count(struct meta_set *s, const struct damage_item *it, const struct
 	s->damage.st.failed += failed;
 }
 
+/* Of a file that is gone more is lost than what somebody asked for: all of it is named, and filled like what was never
+ * there. That of an open segment is left to its cells. *slots: without those. */
+static int name_lost(struct meta_healer *h, uint64_t segment, uint32_t *slots, struct erasure_healed *ret)
+{
+	struct segment_info info;
+
+	if (!erasure_segment_get(h->erasure, segment, &info) || info.state != SEGMENT_SEALED)
+		return 0;
+	uint32_t lost = erasure_segment_absent(h->erasure, segment, *slots);
+	if (!lost)
+		return 0;
+	struct meta_batch *b = meta_batch_new(h->s, META_DURABLE, OP_HEAL);
+	if (!b)
+		return -ENOMEM;
+	b->internal = true;
+	for (uint32_t m = lost; m; m &= m - 1) {
+		unsigned slot = (unsigned)__builtin_ctz(m);
+		log_warn("heal", "a segment file is lost slot=%u segment=%016llx", slot, (unsigned long long)segment);
+		batch_missing(b, slot, segment, 0, MISSING_LOST);
+		ret->slot[slot].bad++;
+	}
+	int rc = meta_commit(b);
+	meta_batch_free(b);
+	*slots &= ~lost;
+	return rc;
+}
+
 /* Verifies the cells of these slots and repairs them. */
 static int repair(struct meta_healer *h, const struct damage_item *it, uint32_t slots, struct erasure_healed *ret)
 {
-	int rc = erasure_healer_begin(h->eh, it->segment, 0, slots);
+	int rc = name_lost(h, it->segment, &slots, ret);
 
+	if (rc < 0 || !slots)
+		return rc;
+	rc = erasure_healer_begin(h->eh, it->segment, 0, slots);
 	if (rc < 0)
 		return rc == -QE_CORRUPT ? 0 : rc; /* it died meanwhile */
 	if (it->blob)

@@ -7,7 +7,7 @@
  *             segment in offset order; a row goes, durably, when its live cells are written, flushed and read back, so
  *             what was done is never done again
  *   damage    a read met a bad or absent cell on such a drive and had to do without: meta_heal_damage takes the stripes
- *             that reads noted, once each, and verifies all their cells
+ *             that reads noted, once each, and verifies all their cells; where a whole file is gone it puts a row
  *   scrub     meta_scrub verifies every cell of every segment
  *
  * Only live stripes are looked at: of packed segments those of `stripe` rows, of large ones those of `blob` rows. These
@@ -56,7 +56,7 @@ void meta_damage_stats(struct meta_set *s, struct meta_damage_stats *ret);
 
 /* ---- Blobs that somebody asked for ----------------------------------------------------------------------------------- */
 /* Those of the list that lie in segments are looked at. deep: every cell is read and verified. Else only files that are
- * absent on a drive are found; missing ranges are for meta_heal_missing. Adds to *ret; a blob that went meanwhile is none.
+ * absent on a drive are found (each counts as bad, once); what is missing then is for meta_heal_missing. Adds to *ret; a blob that went meanwhile is none.
  * 1: all of them; 0: told to end. */
 int meta_heal_blobs(struct meta_healer *h, const uint64_t *blobs, unsigned n, bool deep, struct erasure_healed *ret) WARN_UNUSED;
 

@@ -202,7 +202,10 @@ int row_blob_decode(struct str body, struct row_blob *ret) WARN_UNUSED;
 void row_segment_encode(struct buf *b, const struct segment_info *r);
 int row_segment_decode(struct str body, struct segment_info *ret) WARN_UNUSED;
 /* Why: the slot left, or was not in when the segment was born, or recovery found it so, or its drive was replaced. */
-enum missing_reason { MISSING_LEFT = 1, MISSING_BORN = 2, MISSING_RECOVERY = 3, MISSING_REPLACED = 4, MISSING_ON_ITS_WAY = 5 };
+enum missing_reason {
+	MISSING_LEFT = 1, MISSING_BORN = 2, MISSING_RECOVERY = 3, MISSING_REPLACED = 4, MISSING_ON_ITS_WAY = 5,
+	MISSING_LOST = 6          /* the file is not there */
+};
 struct row_missing { uint32_t to_4k; uint8_t reason; };
 void row_missing_encode(struct buf *b, const struct row_missing *r);
 int row_missing_decode(struct str body, struct row_missing *ret) WARN_UNUSED;

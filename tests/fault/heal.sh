@@ -112,6 +112,19 @@ cell_back() {
 expect_within 30 cell_back
 stop_quoin
 
+# when a whole file is gone, then one read of an object in it brings all of it back
+read -r dir file offset <<<"${places[large1]}"
+rm "$dir/$file"
+launch_quoin
+wait_ready
+s3curl /heal/large1 -o "$TEST_DIR/back"
+cmp "$TEST_DIR/data/large1" "$TEST_DIR/back"
+file_back() {
+	cmp -s "$dir/$file" "$TEST_DIR/good/${dir##*/}/$file"
+}
+expect_within 30 file_back
+stop_quoin
+
 # and the scrub, when it is due, finds all the rest: parity, and what nobody reads
 rm -f "$(drive 2)"/seg/*.seg
 export QUOIN_SCRUB_PERIOD=60s

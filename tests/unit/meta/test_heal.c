@@ -388,6 +388,36 @@ static void reads_have_damage_repaired(void **state)
 	fixture_end(&f);
 }
 
+/* One read of what was in it is enough for all of a file. */
+static void lost_files_come_back_whole(void **state)
+{
+	struct meta_damage_stats st;
+	struct patience p = {.ends = false};
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	f.p.segment_size = 2u << 20;
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 0, KEYS);
+	fixture_close(&f);
+	unsigned files = remove_segments(&f, 1);
+	fixture_reopen(&f, ALL(&f));
+	expect_keys(&f, 0, KEYS);
+	struct meta_healer *h = meta_healer_new(f.s, go_on, &p);
+	assert_int_equal(meta_heal_damage(h), 0);
+	meta_healer_free(h);
+	meta_damage_stats(f.s, &st);
+	assert_true(st.noted > 0 && st.waiting == 0);
+	assert_true(missing(&f) > 0 && missing(&f) <= files);
+	assert_int_equal(heal(&f), 1);
+	/* Only files in which no read took anything are left. */
+	struct scrubbed s = scrub(&f);
+	assert_int_equal(s.all.slot[1].failed, 0);
+	expect_whole(&f);
+	expect_keys(&f, 0, KEYS);
+	fixture_end(&f);
+}
+
 static void reads_that_fail_queue_nothing(void **state)
 {
 	struct meta_damage_stats st;
@@ -481,6 +511,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_made_stays_missing),
 		cmocka_unit_test(blob_on_its_way_while_a_drive_is_healed),
 		cmocka_unit_test(reads_have_damage_repaired),
+		cmocka_unit_test(lost_files_come_back_whole),
 		cmocka_unit_test(reads_that_fail_queue_nothing),
 		cmocka_unit_test(missing_cells_are_not_damage),
 		cmocka_unit_test(scrub_visits_every_live_cell),
