@@ -13,6 +13,7 @@
 #define LOOK_BYTES (8u << 20)        /* moved between two looks at what others do */
 #define REST_NS (250 * NS_PER_MS)    /* at most, at a time */
 #define REST_STEP_NS (20 * NS_PER_MS)
+#define RETRY_NS (60 * NS_PER_S)     /* after an error */
 
 struct heal {
 	struct object_store *store;
@@ -25,6 +26,7 @@ struct heal {
 	struct service_run *run;
 	struct meta_healer *healer;
 	uint64_t moved, look_ns, others; /* since and at the last look */
+	uint64_t retry_ns;               /* mono; not before */
 };
 
 struct heal *heal_new(struct object_store *store)
@@ -246,15 +248,18 @@ int heal_run(void *arg, struct service_run *r)
 	h->look_ns = clock_mono_ns();
 	h->others = work_of_others(h);
 	meta_stats(h->set, &st);
-	if (!st.writable)
-		return 0; /* it is tried again when the set is */
+	if (!st.writable || clock_mono_ns() < h->retry_ns)
+		return 0; /* it is tried again later */
 	int rc = meta_heal_damage(h->healer);
 	if (rc == 0 && st.missing_ranges)
 		rc = MIN(meta_heal_missing(h->healer), 0);
 	if (rc == 0)
 		request_run(h);
 	tell(h, r);
-	return rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME ? 0 : rc;
+	if (rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME)
+		return 0;
+	h->retry_ns = rc < 0 ? clock_mono_ns() + RETRY_NS : 0;
+	return rc;
 }
 
 static void fill_drive(struct heal_drive *d)
