@@ -16,6 +16,14 @@ static bool should_have_cell(const struct recovery *r, const struct found_record
 	       record_slot_cell(slot, f->head.first_seq, r->s->n) < r->s->ncell;
 }
 
+/* Of a file that begins behind the journal's start: the header comes with its first record. */
+static bool head_ok(struct recovery *r, unsigned slot, uint64_t log)
+{
+	const struct found_file *file = scan_file(r, slot, log);
+
+	return file && file->head_ok;
+}
+
 static void look_at_records(struct fsck *f, struct recovery *r, struct lacks lacks[SUPER_MAX_SLOTS])
 {
 	for (const struct found_record *rec = r->root; rec != r->kept;) {
@@ -25,18 +33,10 @@ static void look_at_records(struct fsck *f, struct recovery *r, struct lacks lac
 			if (!(r->counted & 1u << i))
 				continue;
 			lacks[i].records += !(rec->copies & 1u << i);
+			lacks[i].files += rec->off == LOG_HEAD_BYTES && !head_ok(r, i, rec->log);
 			lacks[i].cells += should_have_cell(r, rec, i) && !(rec->cells_ok & 1u << i);
 		}
 	}
-}
-
-static void look_at_files(struct recovery *r, struct lacks lacks[SUPER_MAX_SLOTS])
-{
-	for (unsigned i = 0; i < r->s->n; i++)
-		for (uint64_t log = r->start.log; (r->counted & 1u << i) && log <= r->kept->log; log++) {
-			const struct found_file *file = scan_file(r, i, log);
-			lacks[i].files += !file || !file->head_ok;
-		}
 }
 
 static void tell_lacks(struct fsck *f, const struct drive *d, const struct lacks *l)
@@ -62,7 +62,6 @@ void fsck_journals(struct fsck *f, struct recovery *r)
 	f->index_read = r->index_ok;
 	f->isr = r->isr;
 	look_at_records(f, r, lacks);
-	look_at_files(r, lacks);
 	for (unsigned i = 0; i < r->s->n; i++)
 		if (r->counted & 1u << i)
 			tell_lacks(f, r->s->slot[i].d, &lacks[i]);
