@@ -12,7 +12,10 @@
 #include "base/op_ctx.h"
 #include "base/uri.h"
 #include "object/store.h"
+#include "service/drives.h"
+#include "service/heal.h"
 #include "service/monitor.h"
+#include "service/scrub.h"
 #include "service/service.h"
 #include "service/usage.h"
 
@@ -20,6 +23,9 @@ struct admin_params {
 	struct object_store *store;
 	struct services *services;
 	struct usage_scan *usage;
+	struct drives *drives;
+	struct heal *heal;
+	struct scrub *scrub;
 	struct monitor *monitor;
 	const char *address;      /* of the S3 endpoint, as it listens */
 	const char *mount;        /* path of the mount, NULL: none */
@@ -32,7 +38,7 @@ struct admin_request {
 	unsigned nparams;
 };
 
-/* Finds the row and answers. What changes something is logged with its action. 0 and a JSON text; or an error, its cause
+/* Finds the row and answers; may block when the method is not GET. What changes something is logged with its action. 0 and a JSON text; or an error, its cause
  * in ctx->detail. */
 int admin_call(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret) WARN_UNUSED;
 /* {"code", "message"}: what a failed call answers. */

@@ -63,6 +63,17 @@ static void add_speed(json_t *o, const struct monitor_drive *m)
 	json_object_set_new(o, "slow", json_boolean(m->slow));
 }
 
+/* heal_info only while it lasts. */
+static void add_healing(json_t *o, const struct admin_params *a, unsigned slot, const char *path)
+{
+	struct heal_status h;
+
+	heal_status(a->heal, &h);
+	json_object_set_new(o, "healing", json_boolean(h.drive[slot].s.active));
+	if (h.drive[slot].s.active)
+		json_object_set_new(o, "heal_info", admin_heal_info_json(&h.drive[slot], slot, path));
+}
+
 static json_t *drive_json(const struct admin_params *a, const struct meta_stats *st, unsigned slot)
 {
 	struct meta_set *set = object_store_set(a->store);
@@ -82,6 +93,7 @@ static json_t *drive_json(const struct admin_params *a, const struct meta_stats 
 	monitor_drive(a->monitor, slot, &watched);
 	admin_set_time(o, "since", watched.since_ns);
 	admin_set_u64(o, "missing_ranges", st->missing_of[slot]);
+	add_healing(o, a, slot, d ? d->path : NULL);
 	json_object_set_new(o, "index", json_string(index_state(isr->slot[slot].index)));
 	if (!d)
 		return o;

@@ -10,6 +10,9 @@
 
 struct answer {
 	struct object_waiter waiter;
+	struct work work;
+	struct admin_params *admin;
+	struct admin_request call;
 	struct http_request *r;
 	struct buf body;
 	int rc;
@@ -45,9 +48,11 @@ static void waited(struct object_waiter *w, int rc)
 }
 
 /* What an answer shows must be durable first (STORAGE.md, Visibility): everything that is applied now. */
-static void answer(struct admin_params *p, struct answer *a)
+static void answer(struct answer *a)
 {
-	if (object_wait(p->store, meta_applied_seq(object_store_set(p->store)), &a->waiter))
+	struct object_store *s = a->admin->store;
+
+	if (object_wait(s, meta_applied_seq(object_store_set(s)), &a->waiter))
 		reply(a, a->rc);
 }
 
@@ -56,6 +61,7 @@ static struct answer *answer_new(struct admin_params *p, struct http_request *r)
 	struct answer *a = arena_zalloc(&http_request_ctx(r)->arena, sizeof *a);
 
 	a->r = r;
+	a->admin = p;
 	a->waiter.done = waited;
 	a->waiter.store = p->store;
 	return a;
@@ -63,22 +69,36 @@ static struct answer *answer_new(struct admin_params *p, struct http_request *r)
 
 #define PARAMS_MAX 16
 
+/* What changes something may wait for the set, which this loop may be about to lead. */
+static void call_on_worker(struct work *w)
+{
+	struct answer *a = CONTAINER_OF(w, struct answer, work);
+
+	a->rc = admin_call(a->admin, http_request_ctx(a->r), &a->call, &a->body);
+	answer(a);
+}
+
 static void handle(void *arg, struct http_request *r, struct str rest, struct str body)
 {
 	struct admin_params *p = arg;
 	struct op_ctx *ctx = http_request_ctx(r);
 	const struct http_info *in = http_request_info(r);
 	struct answer *a = answer_new(p, r);
-	struct admin_request call = {.method = in->method, .path = rest};
 	struct uri_param *params = NULL;
 
-	a->rc = uri_parse_query(&ctx->arena, in->query, PARAMS_MAX, &params, &call.nparams);
-	call.params = params;
-	if (a->rc < 0)
+	a->call = (struct admin_request){.method = in->method, .path = rest};
+	a->rc = uri_parse_query(&ctx->arena, in->query, PARAMS_MAX, &params, &a->call.nparams);
+	a->call.params = params;
+	if (a->rc < 0) {
 		a->rc = op_fail(ctx, -QE_INVALID_REQUEST, "the query has bad escapes, or more than %u parameters", PARAMS_MAX);
-	else
-		a->rc = admin_call(p, ctx, &call, &a->body);
-	answer(p, a);
+		answer(a);
+	} else if (str_eqc(in->method, "GET")) {
+		a->rc = admin_call(p, ctx, &a->call, &a->body);
+		answer(a);
+	} else {
+		a->work.run = call_on_worker;
+		workq_push(object_store_workers(p->store), &a->work);
+	}
 }
 
 const struct http_route *daemon_routes(struct admin_params *a, unsigned *ret_n)
