@@ -201,7 +201,10 @@ int meta_checkpoint(struct meta_set *s)
 		return -QE_QUORUM_WRITE;
 	if (__atomic_load_n(&s->hold_checkpoint, __ATOMIC_RELAXED))
 		return -QE_QUORUM_READ; /* unavailable payload must stay in the journal until its drives return */
+	join_gives_way(s);
 	MUTEX_GUARD(&s->checkpoint_lock);
+	if (__atomic_load_n(&s->joining, __ATOMIC_ACQUIRE))
+		return -QE_BUSY; /* it began meanwhile */
 	__atomic_store_n(&s->checkpointing, true, __ATOMIC_RELAXED);
 	uint64_t begun = clock_mono_ns();
 	int rc = run(s);

@@ -190,8 +190,12 @@ void index_rebuild_one(struct meta_set *s)
 	if (slot < 0 || !from || frozen || holds_too_much(s))
 		return;
 	int rc = build(s, (unsigned)slot, from);
-	if (rc < 0)
+	if (rc < 0) {
 		log_warn("meta", "index copy is not rebuilt yet slot=%d error=\"%s\"", slot, err_text(rc));
-	else
-		log_info("meta", "index copy rebuilt slot=%d rows_to=%llu", slot, (unsigned long long)index_position(from));
+		return;
+	}
+	log_info("meta", "index copy rebuilt slot=%d rows_to=%llu", slot, (unsigned long long)index_position(from));
+	mutex_lock(&s->writer);
+	s->rebuild_ns = 0; /* the next one, if one lacks */
+	writer_unlock(s);
 }

@@ -7,12 +7,15 @@
  *   for it -> open segments end -> the records before are copied and read back (join_copy.c) -> `member` -> the writer rests
  *   for as long as one flush of it takes, so that it has flushed all that is durable -> ISR record `in` -> superblocks
  *
- * The checkpoint lock is held for all of it: no log is recycled under the copy, and the superblocks are ours. Its index copy
- * is made anew behind the next checkpoint (index_rebuild.c).
+ * No checkpoint runs meanwhile: no log is recycled under the copy. But its drive may hang, in calls that do not return, and
+ * writers must not wait for that: when the journal gets full the drive is given up, and checkpoints go on (join_gives_way).
+ * So the checkpoint lock is held only where superblocks are at stake, never across I/O of the drive that joins. Its index
+ * copy is taken when no checkpoint was made without it, else it is made anew behind the next one (index_rebuild.c).
  *
  * One that fails gets nothing more (isr_joiner_fails) and is out again. Its rows stay, and a crash anywhere leaves what R1
  * to R6 know: a drive that is `joining` or does not count.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +34,7 @@ struct join {
 	struct op_ctx *ctx;
 	unsigned slot;
 	uint32_t bit;
+	struct index *index;  /* its copy, when it is of use; NULL: it is made anew later */
 	struct log_end end;
 };
 
@@ -48,15 +52,44 @@ static int join_failed(struct join *j, int rc, const char *step)
 	return *j->ctx->detail ? rc : op_fail(j->ctx, rc, "%s: %s", step, *why ? why : err_text(rc));
 }
 
+/* ---- Checkpoints -------------------------------------------------------------------------------------------------- */
+static bool room_is_low(struct meta_set *s)
+{
+	return journal_room(&s->journal) <= journal_reserve(&s->journal) + 1;
+}
+
+bool join_holds(struct meta_set *s)
+{
+	return __atomic_load_n(&s->joining, __ATOMIC_ACQUIRE) && !room_is_low(s);
+}
+
+void join_gives_way(struct meta_set *s)
+{
+	while (join_holds(s) && meta_writable(s))
+		clock_sleep_ns(NS_PER_MS);
+	mutex_lock(&s->writer);
+	if (__atomic_load_n(&s->joining, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&s->join_ends, true, __ATOMIC_RELEASE);
+		if (s->join_mask)
+			isr_joiner_fails(s, "the journal needs room", -ETIMEDOUT);
+		__atomic_store_n(&s->joining, false, __ATOMIC_RELEASE);
+	}
+	wake(s);
+}
+
 /* ---- Who it is ---------------------------------------------------------------------------------------------------- */
 static bool lend(struct join *j)
 {
 	struct meta_set *s = j->s;
 
+	MUTEX_GUARD(&s->checkpoint_lock);
 	mutex_lock(&s->writer);
 	bool vacant = !s->slot[j->slot].d;
-	if (vacant)
+	if (vacant) {
 		slot_set_drive(s, j->slot, j->d);
+		__atomic_store_n(&s->join_ends, false, __ATOMIC_RELEASE);
+		__atomic_store_n(&s->joining, true, __ATOMIC_RELEASE);
+	}
 	wake(s);
 	return vacant;
 }
@@ -98,6 +131,13 @@ static bool put_missing(struct hash_node *n, void *arg)
 	return false;
 }
 
+static int save_supers(struct meta_set *s)
+{
+	MUTEX_GUARD(&s->checkpoint_lock);
+
+	return supers_save(s);
+}
+
 /* A drive whose journal was never complete, or that is not the one which the ISR knows here, has cells of none of the
  * segments; what it lacks of those without a row yet, their first blob will tell (put_born_missing). */
 static int declare_joining(struct join *j)
@@ -124,24 +164,42 @@ static int declare_joining(struct join *j)
 	uint64_t seq = s->next_seq - 1;
 	wake(s);
 	int rc = meta_wait_blocking(s, seq);
-	return rc < 0 ? rc : supers_save(s);
+	return rc < 0 ? rc : save_supers(s);
 }
 
 static int save_super(struct join *j)
 {
+	mutex_lock(&j->s->checkpoint_lock);
 	mutex_lock(&j->s->writer);
 	supers_fill(j->s, j->bit);
 	wake(j->s);
+	mutex_unlock(&j->s->checkpoint_lock);
 	if (!supers_put(j->s, j->bit))
 		return 0;
 	slot_note(j->s, j->slot, "its superblock cannot be written");
 	return -EIO;
 }
 
+/* Its copy is of the history, as far as it goes. When the memtables reach back to there it is as good as the others; no
+ * checkpoint moves on meanwhile. */
+static struct index *take_index(struct join *j)
+{
+	struct meta_set *s = j->s;
+	struct index *ix;
+
+	if (index_open(j->d->path, s->p.index_map_bytes, false, &ix) < 0)
+		return NULL;
+	if (index_position(ix) >= publish_oldest_seq(&s->pub) && index_is_whole(ix))
+		return ix;
+	return index_close(ix);
+}
+
 static int first_super(struct join *j)
 {
 	struct super *p = &j->s->slot[j->slot].super;
 
+	if (p->index_state == ISR_INDEX_GOOD)
+		j->index = take_index(j);
 	p->promised = MAX(p->promised, __atomic_load_n(&j->s->epoch, __ATOMIC_RELAXED));
 	p->index_state = ISR_INDEX_NONE;
 	p->index_position = 0;
@@ -252,7 +310,7 @@ static int take_part(struct join *j)
 	while (rc == 0 && n) {
 		mutex_lock(&s->writer);
 		n = journal_lacking(&s->journal, j->slot, logs, LOGS_AT_ONCE);
-		rc = meta_writable(s) ? 0 : -QE_QUORUM_WRITE;
+		rc = __atomic_load_n(&s->join_ends, __ATOMIC_ACQUIRE) ? -QE_BUSY : meta_writable(s) ? 0 : -QE_QUORUM_WRITE;
 		if (rc == 0 && n == 0)
 			begin_writes(j);
 		wake(s);
@@ -323,8 +381,21 @@ static void declare_in(struct join *j, struct meta_batch *b)
 	s->join_born.n = 0;
 	s->in_mask |= j->bit;
 	s->isr.slot[j->slot].state = ISR_IN;
+	s->isr.slot[j->slot].index = j->index ? ISR_INDEX_GOOD : ISR_INDEX_NONE;
 	snprintf(s->isr.reason, sizeof s->isr.reason, "slot %u is in sync", j->slot);
 	isr_write(s, b);
+}
+
+/* A durable record calls it good. */
+static int lend_index(struct join *j)
+{
+	struct set_slot *at = &j->s->slot[j->slot];
+	MUTEX_GUARD(&j->s->checkpoint_lock);
+
+	at->index = j->index;
+	j->index = NULL;
+	index_watch(at);
+	return publish_add_index(&j->s->pub, at->index);
 }
 
 static int admit(struct join *j)
@@ -347,7 +418,9 @@ static int admit(struct join *j)
 	if (!ok)
 		return -EIO;
 	int rc = meta_wait_blocking(s, seq);
-	return rc < 0 ? rc : supers_save(s);
+	if (rc == 0 && j->index)
+		rc = lend_index(j);
+	return rc < 0 ? rc : save_supers(s);
 }
 
 /* ---- All of it ---------------------------------------------------------------------------------------------------- */
@@ -408,13 +481,15 @@ int meta_slot_join(struct meta_set *s, struct drive *d, unsigned slot, struct op
 	 * soon wait for room, since no checkpoint runs meanwhile. It may as well fail. */
 	if (meta_writable(s) && journal_room(&s->journal) < s->journal.max_files / 2)
 		(void)!meta_checkpoint(s);
-	MUTEX_GUARD(&s->checkpoint_lock);
 	if (!lend(&j))
 		return op_fail(ctx, -EBUSY, "slot %u has a drive", slot);
 	slot_well(s, slot);
 	int rc = join_run(&j);
-	if (rc < 0) {
+	if (rc < 0)
 		give_up(&j);
+	index_close(j.index);
+	__atomic_store_n(&s->joining, false, __ATOMIC_RELEASE);
+	if (rc < 0) {
 		slot_well(s, slot);
 		slot_note(s, slot, "%s", ctx->detail);
 		return rc;

@@ -8,6 +8,7 @@
  * Nothing is written behind `end`: there the writer is at work. A dead branch of an old drive ends where the history that
  * it shares ends, and what lies in that place is gone before the first copy.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -81,7 +82,8 @@ static struct found_record *find_end(const struct copy *c, const struct recovery
 /* Bodies and payload of records behind `from` are kept. */
 static int scan(struct copy *c, struct recovery *r, uint64_t from, struct found_record **ret_end)
 {
-	*r = (struct recovery){.s = c->s, .ctx = c->ctx, .queue = c->queue, .replay_from = from};
+	*r = (struct recovery){.s = c->s, .ctx = c->ctx, .queue = c->queue, .replay_from = from,
+				 .ends = &c->s->join_ends};
 	list_init(&r->records);
 	int rc = add_files(c, r);
 	if (rc == 0)
@@ -141,6 +143,8 @@ static int copy_records(struct copy *c, struct recovery *r, const struct found_r
 	for (unsigned i = 0; i < c->s->n; i++)
 		if (((written | joins) & ~failed & 1u << i) && flush_files(r, i) < 0)
 			failed |= 1u << i;
+	if (__atomic_load_n(r->ends, __ATOMIC_ACQUIRE))
+		return -ECANCELED;
 	if (failed & ~joins)
 		slots_failed(c->s, failed & ~joins);
 	return failed & joins ? -EIO : 0;

@@ -204,10 +204,10 @@ int meta_slot_release(struct meta_set *s, unsigned slot, struct drive **ret_old)
  * blank one, which is formatted. Blocks until the slot is `in`. -EBUSY: the slot has a drive. Else the drive is lent to the
  * set, also when it fails: then the slot is out as before, meta_slot_release gives the drive back, and it may be tried
  * again. Nothing is written to a drive that does not belong here. ctx->detail names the cause. -QE_QUORUM_WRITE: the set
- * does not write; -QE_DRIVE_FOREIGN, -QE_DRIVE_FORMAT, -QE_DRIVE_LOCKED; an error of the drive. */
+ * does not write; -QE_DRIVE_FOREIGN, -QE_DRIVE_FORMAT, -QE_DRIVE_LOCKED; an error of the drive. One caller at a time. */
 int meta_slot_join(struct meta_set *s, struct drive *d, unsigned slot, struct op_ctx *ctx) WARN_UNUSED;
 /* Takes a drive that is `in` out, durably, for the reason given. -EINVAL: it is not; -QE_QUORUM_WRITE: too few would be
- * left (`force`: then the set stops writing). */
+ * left (`force`: then the set stops writing); -QE_BUSY: its index copy is the only good one, until another is made. */
 int meta_slot_remove(struct meta_set *s, unsigned slot, bool force, const char *why) WARN_UNUSED;
 /* Why a slot is not `in`, as far as it is known; empty when nothing is wrong. */
 void meta_slot_why(struct meta_set *s, unsigned slot, char *ret, size_t cap);

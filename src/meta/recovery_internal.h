@@ -46,6 +46,7 @@ struct recovery {
 	struct meta_set *s;
 	struct op_ctx *ctx;
 	struct drive_queue *queue; /* its reads */
+	const bool *ends;         /* atomic; NULL: never. Nothing more is repaired once it is true */
 	uint32_t counted;         /* R1, after R4 */
 	bool read_only;
 	struct super_start start;

@@ -3,6 +3,7 @@
  * R6: the kept history becomes the same on every drive that counts, and is flushed there, before EPOCH names it. A drive
  * that was out or joining is completed like the others; its `missing` rows stand.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -156,7 +157,7 @@ static uint32_t repair_record(struct recovery *r, struct found_record *f, uint32
 		struct found_file *file;
 		if (!(slots & 1u << i) || (!(needs & 1u << i) && !opens))
 			continue;
-		int rc = ensure_file(r, i, f->log, &file);
+		int rc = r->ends && __atomic_load_n(r->ends, __ATOMIC_ACQUIRE) ? -ECANCELED : ensure_file(r, i, f->log, &file);
 		if (rc == 0 && opens)
 			rc = ensure_head(r, i, file, f);
 		if (rc == 0 && (needs & 1u << i))

@@ -183,7 +183,7 @@ static bool checkpoint_due(struct meta_set *s)
 {
 	uint64_t first = __atomic_load_n(&s->memtable_first_ns, __ATOMIC_RELAXED);
 
-	if (!meta_writable(s) || __atomic_load_n(&s->hold_checkpoint, __ATOMIC_RELAXED))
+	if (!meta_writable(s) || __atomic_load_n(&s->hold_checkpoint, __ATOMIC_RELAXED) || join_holds(s))
 		return false;
 	uint64_t now = clock_mono_ns();
 	mutex_lock(&s->writer);
@@ -216,7 +216,7 @@ static void *checkpoint_main(void *arg)
 			break;
 		mutex_unlock(&s->bg_lock);
 		space_look(s);
-		if (ids_low(s) && meta_writable(s)) {
+		if (ids_low(s) && meta_writable(s) && !__atomic_load_n(&s->joining, __ATOMIC_ACQUIRE)) {
 			MUTEX_GUARD(&s->checkpoint_lock);
 			int rc = epoch_in_place(s);
 			if (rc < 0)

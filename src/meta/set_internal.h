@@ -226,6 +226,8 @@ struct meta_set {
 	struct isr_body isr;      /* (W) newest built */
 	uint32_t in_mask;         /* (W) of it */
 	uint32_t fail_mask;       /* (W) `in` slots that failed and are to be removed */
+	bool joining;             /* atomic; set under (C): a drive is taken in, no checkpoint runs */
+	bool join_ends;           /* atomic: the journal needs room, the drive is given up */
 	uint32_t join_mask;       /* (W) the slot that gets all records and cells without being waited for (R10); 0: none */
 	unsigned join_inflight;   /* (W) records on their way to it, or to one that was given up */
 	struct round *join_round; /* (W) its own flush */
@@ -430,6 +432,11 @@ void ids_begin(struct meta_set *s, uint64_t epoch);
 bool ids_low(const struct meta_set *s);
 uint64_t set_new_id(void *arg);
 int epoch_in_place(struct meta_set *s) WARN_UNUSED; /* (C) */
+
+/* join.c */
+/* Before a checkpoint: waits while a drive joins, unless the journal gets full; then the drive is given up. */
+void join_gives_way(struct meta_set *s);
+bool join_holds(struct meta_set *s); /* a drive joins, and there is room for that */
 
 /* join_copy.c */
 struct log_end {            /* of the last record built before the joining slot got them all */

@@ -60,6 +60,17 @@ void meta_slot_why(struct meta_set *s, unsigned slot, char *ret, size_t cap)
 	snprintf(ret, cap, "%s", slot < s->n ? s->slot[slot].why : "");
 }
 
+/* (W) */
+static uint32_t good_indexes(const struct meta_set *s)
+{
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->isr.slot[i].index == ISR_INDEX_GOOD)
+			mask |= 1u << i;
+	return mask;
+}
+
 int meta_slot_remove(struct meta_set *s, unsigned slot, bool force, const char *why)
 {
 	int rc = 0;
@@ -70,6 +81,8 @@ int meta_slot_remove(struct meta_set *s, unsigned slot, bool force, const char *
 		rc = -EINVAL;
 	} else if (!force && (unsigned)__builtin_popcount(in & ~bit) < s->w) {
 		rc = -QE_QUORUM_WRITE;
+	} else if (!force && !(good_indexes(s) & in & ~bit)) {
+		rc = -QE_BUSY;
 	} else {
 		slot_note(s, slot, "%s", why);
 		s->fail_mask |= bit;

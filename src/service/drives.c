@@ -506,6 +506,8 @@ static int take_out(struct drives *k, unsigned slot, const char *why, struct op_
 
 	if (rc == -QE_QUORUM_WRITE)
 		return op_fail(ctx, rc, "without the drive of slot %u too few are in sync for the set to write", slot);
+	if (rc == -QE_BUSY)
+		return op_fail(ctx, rc, "slot %u has the only good copy of the index; others are being made, try again", slot);
 	return rc == -EINVAL ? 0 : rc; /* it was out already */
 }
 

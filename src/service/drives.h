@@ -54,7 +54,7 @@ struct drives_info {
 };
 unsigned drives_list(struct drives *k, struct drives_info *ret, unsigned max); /* by slot; how many */
 /* Takes the drive out and keeps it closed, so that it may be unmounted or pulled. -ENOENT: no such slot; -QE_QUORUM_WRITE:
- * too few would be left in sync. */
+ * too few would be left in sync; -QE_BUSY: its index copy is the only good one yet. */
 int drives_offline(struct drives *k, unsigned slot, struct op_ctx *ctx) WARN_UNUSED;
 int drives_online(struct drives *k, unsigned slot, struct op_ctx *ctx) WARN_UNUSED;
 /* The directory at path (NULL: at the one of now) takes the slot, on the root file system too, because an operator says so.

@@ -153,6 +153,61 @@ static void cells_for_a_joining_slot_are_named_until_it_is_in_H5_H22(void **stat
 	fixture_end(&f);
 }
 
+static void *put_main(void *arg)
+{
+	const char *what = arg;
+	int rc = *what == 'j' ? put_blob(&f, META_DURABLE, 1, 1, 9000) : put_large(&f, META_DURABLE, 1, 1, BYTES);
+
+	assert_int_equal(rc, 0);
+	return NULL;
+}
+
+/* A write hangs in the kernel; its drive is removed by the timeout, and may not come back before the write has landed. */
+static void late_write(const char *name)
+{
+	pthread_t writer;
+	struct drive *old;
+
+	start(4, 2);
+	fixture_kill(&f);
+	f.p.drive_timeout_ns = 50 * NS_PER_MS;
+	boot(ALL(&f));
+	rule(FAULT_HANG, 0, name, DRIVE_IO_WRITE, *name == 'j' ? 1 : 2, true);
+	assert_int_equal(pthread_create(&writer, NULL, put_main, (void *)(uintptr_t)name), 0);
+	for (unsigned i = 0; i < 2000 && slot_is_in(&f, 0); i++) {
+		clock_sleep_ns(NS_PER_MS);
+		meta_tick(f.s);
+	}
+	assert_int_equal(pthread_join(writer, NULL), 0);
+	assert_false(slot_is_in(&f, 0));
+	assert_int_equal(put_blob(&f, META_DURABLE, 2, 2, 9000), 0);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(meta_slot_release(f.s, 0, &old), -EBUSY);
+	fault_bench_release(f.bench);
+	for (unsigned i = 0; i < 50; i++) {
+		clock_sleep_ns(NS_PER_MS);
+		meta_tick(f.s);
+	}
+	drive_returns(&f, 0);
+	assert_int_equal(put_blob(&f, META_DURABLE, 3, 3, 9000), 0);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	boot(SLOT(0) | SLOT(1) | SLOT(2));
+	assert_true(meta_writable(f.s));
+	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
+	assert_int_equal(check_blob(&f, 3, 3, 9000), 1);
+	fixture_close(&f);
+	boot(ALL(&f));
+	assert_int_equal(check_blob(&f, 1, 1, *name == 'j' ? 9000 : BYTES), 1);
+	fixture_end(&f);
+}
+
+static void a_late_write_is_harmless_H12_H33(void **state)
+{
+	late_write("journal/");
+	late_write("seg/");
+}
+
 static void replaced_drives_carry_the_set_H13(void **state)
 {
 	start(4, 2);
@@ -332,6 +387,40 @@ static void an_old_drive_lacks_every_segment_H37(void **state)
 	fixture_end(&f);
 }
 
+/* Its calls do not return; when the journal gets full, the set goes on without it. */
+static void a_drive_that_hangs_while_it_joins_delays_nobody(void **state)
+{
+	struct meta_stats st;
+	unsigned checkpoints = 0;
+
+	start(4, 2);
+	drive_leaves(&f, 1);
+	drive_given_back(&f, 1);
+	joins_and_hangs(1);
+	for (uint64_t i = 1; i <= 600; i++) {
+		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 30000), 0);
+		meta_stats(f.s, &st);
+		if (st.journal_free > 3)
+			continue;
+		assert_int_equal(meta_checkpoint(f.s), 0);
+		checkpoints++;
+	}
+	assert_true(checkpoints > 1);
+	assert_int_equal(f.s->join_mask, 0);
+	fault_bench_release(f.bench);
+	assert_int_equal(pthread_join(joiner, NULL), 0);
+	assert_true(join_rc < 0);
+	assert_false(slot_is_in(&f, 1));
+	fault_bench_rule(f.bench, NULL);
+	drive_returns(&f, 1);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	boot(ALL(&f) & ~SLOT(0));
+	for (uint64_t i = 1; i <= 600; i++)
+		assert_int_equal(check_blob(&f, i, i, 30000), 1);
+	fixture_end(&f);
+}
+
 /* ---- in_built_before_flush, old_drive_back, payload_whole ---------------------------------------------------------- */
 #define KEYS 400
 
@@ -416,6 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cell_that_was_absent_stays_named_H4),
 		cmocka_unit_test(cells_for_a_joining_slot_are_named_until_it_is_in_H5_H22),
+		cmocka_unit_test(a_late_write_is_harmless_H12_H33),
 		cmocka_unit_test(replaced_drives_carry_the_set_H13),
 		cmocka_unit_test(an_old_drive_does_not_speak_for_its_slot_H15),
 		cmocka_unit_test(a_drive_whose_joining_was_lost_does_not_count_H21),
@@ -424,6 +514,7 @@ int main(void)
 		cmocka_unit_test(rows_that_were_lost_are_put_again_H28),
 		cmocka_unit_test(a_payload_is_whole_when_its_drive_is_in_H34_H35),
 		cmocka_unit_test(an_old_drive_lacks_every_segment_H37),
+		cmocka_unit_test(a_drive_that_hangs_while_it_joins_delays_nobody),
 		cmocka_unit_test(what_was_answered_while_a_drive_joined_is_there),
 	};
 
