@@ -27,6 +27,12 @@ removed() {
 moved() {
 	mv "$(drive "$1")" "$TEST_DIR/away$1"
 }
+all_back() {
+	local d
+	for d in 1 2 3 4; do
+		[ ! -d "$TEST_DIR/away$d" ] || mv "$TEST_DIR/away$d" "$(drive "$d")"
+	done
+}
 fresh_set() {
 	if [ -n "$QUOIN_PID" ]; then
 		kill_quoin
@@ -53,13 +59,16 @@ for how in garbage_segments truncated_segments removed moved; do
 	verify_tree
 done
 
-# when they are away at a start (the last two were moved), then all is read, and what writes is refused cleanly
+# when they are away at a start of a set that was well, then all is read, and what writes is refused cleanly
 stop_quoin || true
+all_back
+launch_quoin
+wait_ready
+verify_tree
+stop_quoin
 for pair in "${pairs[@]}"; do
 	echo "== start without drives $pair"
-	for d in 1 2 3 4; do
-		[ ! -d "$TEST_DIR/away$d" ] || mv "$TEST_DIR/away$d" "$(drive "$d")"
-	done
+	all_back
 	for d in $pair; do
 		moved "$d"
 	done
@@ -76,9 +85,7 @@ done
 
 # when a third is away, then there are clean errors; the daemon may also say why it does not start
 echo "== start with one drive of four"
-for d in 1 2 3 4; do
-	[ ! -d "$TEST_DIR/away$d" ] || mv "$TEST_DIR/away$d" "$(drive "$d")"
-done
+all_back
 for d in 1 2 3; do
 	moved "$d"
 done
