@@ -473,6 +473,64 @@ static void scrub_visits_every_live_cell(void **state)
 	fixture_end(&f);
 }
 
+/* ---- Index copies ---------------------------------------------------------------------------------------------------- */
+static struct meta_index_check check_index(struct fixture *f)
+{
+	struct meta_index_check c;
+
+	assert_int_equal(meta_index_check(f->s, &c), 0);
+	return c;
+}
+
+/* Every page behind the first two, which tell where the tables are. */
+static void spoil_index(struct fixture *f, unsigned slot)
+{
+	char path[128];
+	struct stat st;
+	uint8_t byte;
+
+	snprintf(path, sizeof path, "%s/d%u/index/data.mdb", f->root, slot);
+	int fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	for (off_t off = 2 * 4096 + 4000; off < st.st_size; off += 4096) {
+		assert_int_equal(pread(fd, &byte, 1, off), 1);
+		byte ^= 0x5a;
+		assert_int_equal(pwrite(fd, &byte, 1, off), 1);
+	}
+	close(fd);
+}
+
+static void bad_index_copy_is_found_and_made_anew(void **state)
+{
+	struct meta_index_check c;
+	struct meta_stats st;
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 0, KEYS);
+	c = check_index(&f);
+	assert_int_equal(c.copies, 4);
+	assert_int_equal(c.bad, 0);
+	spoil_index(&f, 2);
+	c = check_index(&f);
+	assert_int_equal(c.copies, 4);
+	assert_int_equal(c.bad, 1);
+	expect_keys(&f, 0, KEYS); /* from the others */
+	for (unsigned i = 0; i < 3; i++) {
+		put_key(&f, KEYS + i, KEYS + i);
+		assert_int_equal(meta_checkpoint(f.s), 0);
+	}
+	meta_stats(f.s, &st);
+	assert_int_equal(st.isr.slot[2].index, ISR_INDEX_GOOD);
+	c = check_index(&f);
+	assert_int_equal(c.copies, 4);
+	assert_int_equal(c.bad, 0);
+	expect_keys(&f, 0, KEYS);
+	fixture_end(&f);
+}
+
 /* ---- Crashes --------------------------------------------------------------------------------------------------------- */
 /* The process dies at the nth write of the heal, and the power with it; a drive more is lost at the end. */
 static void crash_in_any_write_of_heal(void **state)
@@ -515,6 +573,7 @@ int main(void)
 		cmocka_unit_test(reads_that_fail_queue_nothing),
 		cmocka_unit_test(missing_cells_are_not_damage),
 		cmocka_unit_test(scrub_visits_every_live_cell),
+		cmocka_unit_test(bad_index_copy_is_found_and_made_anew),
 		cmocka_unit_test(crash_in_any_write_of_heal),
 	};
 
