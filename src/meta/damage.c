@@ -167,7 +167,7 @@ int meta_heal_damage(struct meta_healer *h)
 	return rc == -QE_BUSY ? 0 : rc;
 }
 
-/* ---- Asked for ------------------------------------------------------------------------------------------------------- */
+/* ---- Asked for --------------------------------------------------------------------------------------------------- */
 /* 1: where it lies. 0: in the journal, or nowhere any more. */
 static int find_blob(struct meta_healer *h, uint64_t blob, struct damage_item *ret)
 {

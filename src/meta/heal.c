@@ -27,7 +27,7 @@ struct failed_range {
 	unsigned slot;
 };
 
-/* ---- Life ------------------------------------------------------------------------------------------------------------ */
+/* ---- Life -------------------------------------------------------------------------------------------------------- */
 struct meta_healer *meta_healer_new(struct meta_set *s, bool (*go_on)(void *arg, uint64_t bytes), void *arg)
 {
 	struct meta_healer *h = calloc(1, sizeof *h);
@@ -91,7 +91,7 @@ uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment)
 	return heal_slots(h->s) & ~erasure_missing_mask(h->erasure, segment, 0, UINT32_MAX);
 }
 
-/* ---- Progress -------------------------------------------------------------------------------------------------------- */
+/* ---- Progress ---------------------------------------------------------------------------------------------------- */
 void meta_heal_progress(struct meta_set *s, struct meta_heal_slot ret[SUPER_MAX_SLOTS])
 {
 	MUTEX_GUARD(&s->heal_lock);
@@ -180,7 +180,7 @@ static void progress_end(struct meta_set *s)
 	}
 }
 
-/* ---- What is missing ------------------------------------------------------------------------------------------------- */
+/* ---- What is missing --------------------------------------------------------------------------------------------- */
 static bool failed_lately(const struct meta_healer *h, const struct range *r)
 {
 	for (unsigned i = 0; i < h->failed.n; i++) {
@@ -278,7 +278,7 @@ static int find_ranges(struct meta_healer *h, struct vec *ranges)
 	return rc;
 }
 
-/* ---- A segment ------------------------------------------------------------------------------------------------------- */
+/* ---- A segment --------------------------------------------------------------------------------------------------- */
 struct healing {
 	struct meta_healer *h;
 	const struct range *r; /* of one segment */
@@ -418,7 +418,7 @@ static int heal_segment(struct meta_healer *h, const struct range *r, unsigned n
 	return rc;
 }
 
-/* ---- All of them ----------------------------------------------------------------------------------------------------- */
+/* ---- All of them ------------------------------------------------------------------------------------------------- */
 static bool is_wanted(void *arg, uint64_t segment)
 {
 	const struct vec *ranges = arg;

@@ -27,7 +27,7 @@ struct meta_healer;
 struct meta_healer *meta_healer_new(struct meta_set *s, bool (*go_on)(void *arg, uint64_t bytes), void *arg);
 struct meta_healer *meta_healer_free(struct meta_healer *h); /* accepts NULL; returns NULL */
 
-/* ---- Missing ranges -------------------------------------------------------------------------------------------------- */
+/* ---- Missing ranges ---------------------------------------------------------------------------------------------- */
 struct meta_heal_slot { /* of the heal under way, or of the last one; in-memory */
 	bool active;
 	uint64_t started_ns, updated_ns, ended_ns; /* wall; ended 0: it goes on; started 0: none since the start */
@@ -37,13 +37,13 @@ struct meta_heal_slot { /* of the heal under way, or of the last one; in-memory 
 	uint64_t segments_total, segments_done, segments_failed;
 	uint64_t segment; /* that is worked on; 0: none */
 };
-/* 1: nothing is missing on the drives that are in. 0: something is, and cannot be healed now, or it was told to end. What
- * cannot be healed is named in the log once, and tried again after META_HEAL_RETRY_NS or when a drive came or went. */
+/* 1: nothing is missing on the drives that are in. 0: something is, and cannot be healed now, or it was told to end.
+ * What cannot be healed is named in the log once, and tried again after META_HEAL_RETRY_NS or when a drive came or went. */
 #define META_HEAL_RETRY_NS (600 * NS_PER_S)
 int meta_heal_missing(struct meta_healer *h) WARN_UNUSED;
 void meta_heal_progress(struct meta_set *s, struct meta_heal_slot ret[SUPER_MAX_SLOTS]);
 
-/* ---- Damage that reads met ------------------------------------------------------------------------------------------ */
+/* ---- Damage that reads met --------------------------------------------------------------------------------------- */
 #define META_DAMAGE_MAX 1024 /* stripes that wait; what comes beyond is left to the next read or scrub */
 struct meta_damage_stats {
 	unsigned waiting;
@@ -54,13 +54,14 @@ struct meta_damage_stats {
 int meta_heal_damage(struct meta_healer *h) WARN_UNUSED;
 void meta_damage_stats(struct meta_set *s, struct meta_damage_stats *ret);
 
-/* ---- Blobs that somebody asked for ----------------------------------------------------------------------------------- */
+/* ---- Blobs that somebody asked for ------------------------------------------------------------------------------- */
 /* Those of the list that lie in segments are looked at. deep: every cell is read and verified. Else only files that are
- * absent on a drive are found (each counts as bad, once); what is missing then is for meta_heal_missing. Adds to *ret; a blob that went meanwhile is none.
- * 1: all of them; 0: told to end. */
-int meta_heal_blobs(struct meta_healer *h, const uint64_t *blobs, unsigned n, bool deep, struct erasure_healed *ret) WARN_UNUSED;
+ * absent on a drive are found (each counts as bad, once); what is missing then is for meta_heal_missing. Adds to *ret; a
+ * blob that went meanwhile is none. 1: all of them; 0: told to end. */
+int meta_heal_blobs(struct meta_healer *h, const uint64_t *blobs, unsigned n, bool deep,
+		    struct erasure_healed *ret) WARN_UNUSED;
 
-/* ---- Scrub ---------------------------------------------------------------------------------------------------------- */
+/* ---- Scrub ------------------------------------------------------------------------------------------------------- */
 /* All segments with an id >= from, in order; done(arg, segment, r) after each, with what was found in it. 1: to the end;
  * 0: told to end. */
 int meta_scrub(struct meta_healer *h, uint64_t from,

@@ -14,7 +14,7 @@
 #define PAGE_STRIPES 512
 #define LIVE_MAX (2u << 20) /* places in memory: 48 MiB; a segment of 1 GiB has at most 256 Ki */
 
-/* ---- Large blobs, by segment --------------------------------------------------------------------------------------- */
+/* ---- Large blobs, by segment ------------------------------------------------------------------------------------- */
 static int by_place(const void *a, const void *b)
 {
 	const struct live_blob *x = a, *y = b;
@@ -113,7 +113,7 @@ int live_collect(struct meta_healer *h, uint64_t from, bool (*wanted)(void *arg,
 	return rc;
 }
 
-/* ---- Stripes of a blob --------------------------------------------------------------------------------------------- */
+/* ---- Stripes of a blob ------------------------------------------------------------------------------------------- */
 struct blob_stripes { /* a blob's place and checksums, copied out of a view */
 	struct segment_info info;
 	uint32_t offset_4k;
@@ -202,7 +202,7 @@ int live_blob_stripes(struct meta_healer *h, uint64_t blob, uint64_t segment, ui
 	return rc;
 }
 
-/* ---- Packed stripes -------------------------------------------------------------------------------------------------- */
+/* ---- Packed stripes ---------------------------------------------------------------------------------------------- */
 struct packed_page {
 	unsigned n;
 	uint32_t offset_4k[PAGE_STRIPES];
@@ -270,7 +270,7 @@ int live_packed_stripes(struct meta_healer *h, uint64_t segment, uint32_t from_4
 	return rc;
 }
 
-/* ---- Both ------------------------------------------------------------------------------------------------------------- */
+/* ---- Both -------------------------------------------------------------------------------------------------------- */
 /* Where the segment's blobs begin in what was collected. */
 static size_t first_blob(const struct meta_healer *h, uint64_t segment)
 {

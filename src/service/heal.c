@@ -95,7 +95,7 @@ static bool go_on(void *arg, uint64_t bytes)
 	return on;
 }
 
-/* ---- What somebody asked for ----------------------------------------------------------------------------------------- */
+/* ---- What somebody asked for ------------------------------------------------------------------------------------- */
 static void copy_text(char *to, size_t cap, struct str from)
 {
 	size_t n = MIN(from.len, cap - 1);
@@ -218,7 +218,7 @@ static void request_run(struct heal *h)
 		request_end(h, rc);
 }
 
-/* ---- The run --------------------------------------------------------------------------------------------------------- */
+/* ---- The run ----------------------------------------------------------------------------------------------------- */
 /* The row's note and progress, from the drives that are worked on. */
 static void tell(struct heal *h, struct service_run *r)
 {

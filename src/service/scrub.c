@@ -28,7 +28,7 @@ struct scrub {
 	uint64_t saved_ns; /* mono */
 };
 
-/* ---- The row --------------------------------------------------------------------------------------------------------- */
+/* ---- The row ----------------------------------------------------------------------------------------------------- */
 void scrub_report_encode(const struct scrub_report *r, unsigned slots, struct buf *ret)
 {
 	const uint64_t fields[] = {r->cycle,    r->started_ns, r->ended_ns, r->position,
@@ -118,7 +118,7 @@ static int save(struct scrub *s, enum meta_promise promise)
 	return rc;
 }
 
-/* ---- A run ----------------------------------------------------------------------------------------------------------- */
+/* ---- A run ------------------------------------------------------------------------------------------------------- */
 static bool healing(struct scrub *s)
 {
 	struct meta_heal_slot slot[SUPER_MAX_SLOTS];
@@ -244,7 +244,7 @@ int scrub_run(void *arg, struct service_run *r)
 	return rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME ? 0 : rc;
 }
 
-/* ---- The object ------------------------------------------------------------------------------------------------------ */
+/* ---- The object -------------------------------------------------------------------------------------------------- */
 struct scrub *scrub_new(struct meta_set *set, uint64_t period_ns)
 {
 	struct scrub *s = calloc(1, sizeof *s);

@@ -327,7 +327,7 @@ static void blob_on_its_way_while_a_drive_is_healed(void **state)
 	}
 }
 
-/* ---- Damage ---------------------------------------------------------------------------------------------------------- */
+/* ---- Damage ------------------------------------------------------------------------------------------------------ */
 /* One byte in each 4 KiB of every segment file of the drive that are not zero. */
 static void rot(struct fixture *f, unsigned slot)
 {
@@ -473,7 +473,7 @@ static void scrub_visits_every_live_cell(void **state)
 	fixture_end(&f);
 }
 
-/* ---- Index copies ---------------------------------------------------------------------------------------------------- */
+/* ---- Index copies ------------------------------------------------------------------------------------------------ */
 static struct meta_index_check check_index(struct fixture *f)
 {
 	struct meta_index_check c;
@@ -531,7 +531,7 @@ static void bad_index_copy_is_found_and_made_anew(void **state)
 	fixture_end(&f);
 }
 
-/* ---- Crashes --------------------------------------------------------------------------------------------------------- */
+/* ---- Crashes ----------------------------------------------------------------------------------------------------- */
 /* The process dies at the nth write of the heal, and the power with it; a drive more is lost at the end. */
 static void crash_in_any_write_of_heal(void **state)
 {
