@@ -57,6 +57,7 @@ static bool node_is_gone(struct fs_node *n)
 void fs_release(struct fs_file *file)
 {
 	struct fs_node *n = file->node;
+	bool lost = false;
 	int rc = 0;
 
 	mutex_lock(&n->lock);
@@ -69,10 +70,13 @@ void fs_release(struct fs_file *file)
 	if (rc < 0 && n->dirty && n->writers == 0) {
 		/* close(2) was told. Who is left cannot try again: both faces go on with what was published. */
 		node_discard(n);
+		lost = true;
 		log_warn("fs", "changes to a closed file are lost ino=%016llx cause=\"%s\"", (unsigned long long)n->ino,
 		         err_text(rc));
 	}
 	mutex_unlock(&n->lock);
+	if (lost)
+		notifier_content_lost(n->fs->s->notifier, n->ino); /* its pages are in the kernel, as if they were written */
 	node_unref(n);
 	free(file);
 }

@@ -103,6 +103,17 @@ void notifier_apply(struct notifier *n, uint64_t seq, struct list *changes)
 	}
 }
 
+void notifier_content_lost(struct notifier *n, uint64_t ino)
+{
+	struct list changes = LIST_INIT(changes);
+	struct notify_change c = {.kind = NOTIFY_DATA, .ino = ino};
+
+	list_init(&c.node);
+	list_add_tail(&changes, &c.node);
+	/* No sequence is its own. The oldest there is: whoever waits for notifications waits for it, wherever in a queue. */
+	notifier_apply(n, 1, &changes);
+}
+
 /* Under both locks of n, or under n->lock by the thread of a mount that is still listed. */
 static uint64_t oldest_locked(struct notifier *n)
 {

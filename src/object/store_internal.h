@@ -95,6 +95,9 @@ struct notifier *notifier_free(struct notifier *n);
 void notifier_reset(struct notifier *n); /* every mount is told to forget all that it was told */
 /* Takes the changes of a batch that was just applied. */
 void notifier_apply(struct notifier *n, uint64_t seq, struct list *changes);
+/* What the kernels hold of a file's content and size is not the file's any more, by no change: unpublished bytes that they
+ * had taken for written were given up. Takes LOCK_MOUNTS. */
+void notifier_content_lost(struct notifier *n, uint64_t ino);
 void notifier_changes_free(struct list *changes);
 /* True: nothing of a change <= seq is outstanding; else w->notify is queued and w's done runs later. */
 bool notifier_wait(struct notifier *n, struct object_waiter *w);

@@ -276,12 +276,64 @@ static void scattered_writes_touch_few_rows(void **state)
 	fsfix_close(&x);
 }
 
+static bool holds_all(void *mount, const struct notify_change *c)
+{
+	return true;
+}
+
+struct told {
+	atomic_uint data;
+	uint64_t ino;
+};
+
+static void note_data(void *mount, const struct notify_change *c)
+{
+	struct told *t = mount;
+
+	if (c->kind == NOTIFY_DATA) {
+		t->ino = c->ino;
+		atomic_fetch_add(&t->data, 1);
+	}
+}
+
+/* The kernel has taken the pages for written: it must hear that they were given up. */
+static void lost_bytes_leave_the_page_cache(void **state)
+{
+	static const struct notify_ops ops = {.held = holds_all, .deliver = note_data};
+	struct told told = {0};
+	struct notify_mount *m;
+	struct fs_file *file;
+	struct fsfix x;
+	struct stat st;
+	uint64_t ino;
+
+	fsfix_open(&x);
+	file = x_create(&x, x.dir, "k");
+	assert_int_equal(fs_write(file, &x.ctx, "old", 3, 0), 3);
+	assert_int_equal(fs_fsync(file, &x.ctx, false), 0);
+	m = notify_mount_add(x.f.store, &ops, &told);
+	assert_int_equal(fs_write(file, &x.ctx, "newer", 5, 0), 5);
+	for (unsigned i = 0; i < 2; i++)
+		drive_set_out(x.f.drive[i], true, "test");
+	assert_true(fs_flush(file, &x.ctx) < 0);
+	ino = fs_node_ino(fs_file_node(file));
+	fs_release(file);
+	while (atomic_load(&told.data) == 0)
+		clock_sleep_ns(NS_PER_MS);
+	assert_int_equal(told.ino, ino);
+	assert_int_equal(x_exists(&x, x.dir, "k", &st), 0);
+	assert_int_equal(st.st_size, 3);
+	notify_mount_remove(m);
+	fsfix_close(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_follow_the_model),
 		cmocka_unit_test(appends_do_not_overlap),
 		cmocka_unit_test(scattered_writes_touch_few_rows),
+		cmocka_unit_test(lost_bytes_leave_the_page_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
