@@ -16,23 +16,17 @@ RANDOM=${QUOIN_TEST_SEED:-$RANDOM}
 seed=${QUOIN_TEST_SEED:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed, $cycles cycles"
-here=$(dirname "$0")
 start_quoin 4 --set memory.memtable=1MiB
 mkdir "$(mnt)/crash"
 
 for ((cycle = 1; cycle <= cycles; cycle++)); do
 	# when
-	exec {feed}> >(exec /usr/bin/python3 "$here/kill9.py" load "$TEST_DIR/state" "$(mnt)" "$seed-$cycle" >"$TEST_DIR/load.out" 2>&1)
-	load=$!
+	echo "cycle $cycle"
+	start_model "$seed-$cycle"
 	pause "$((RANDOM % 4)).$((RANDOM % 10))$((1 + RANDOM % 9))"
 	kill -0 "$QUOIN_PID" 2>/dev/null || fail "quoin ended by itself"
 	kill_quoin
-	exec {feed}>&-
-	tail --pid="$load" -f /dev/null
-	echo "cycle $cycle: $(grep -h . "$TEST_DIR/load.out" | tr '\n' ' ')"
-	if grep -q -E 'FAIL|Traceback' "$TEST_DIR/load.out"; then
-		fail "$(cat "$TEST_DIR/load.out")"
-	fi
+	end_model
 
 	# then S3 and the mount; every third time it is killed again while it starts
 	launch_quoin
@@ -42,9 +36,9 @@ for ((cycle = 1; cycle <= cycles; cycle++)); do
 		launch_quoin
 	fi
 	wait_ready
-	/usr/bin/python3 "$here/kill9.py" check "$TEST_DIR/state" "$(mnt)" || fail "cycle $cycle of seed $seed"
+	check_model || fail "cycle $cycle of seed $seed"
 done
 
 # and a clean stop keeps it all
 restart_quoin
-/usr/bin/python3 "$here/kill9.py" check "$TEST_DIR/state" "$(mnt)"
+check_model

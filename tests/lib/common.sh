@@ -384,6 +384,29 @@ stop_load() {
 	fi
 }
 
+# A random load by both faces in the bucket crash, and the model of what must then be there, see quoin_model.py.
+# start_model SEED [--faults], in the background; end_model fails when it saw something wrong; check_model [--may-refuse]
+# [--lost-suffix].
+start_model() {
+	: >"$TEST_DIR/model.out"
+	exec {MODEL_FEED}> >(exec /usr/bin/python3 "$TEST_TOP/tests/lib/quoin_model.py" load "$TEST_DIR/model" "$(mnt)" "$@" \
+		>"$TEST_DIR/model.out" 2>&1)
+	MODEL_PID=$!
+	expect_within 30 grep -q running "$TEST_DIR/model.out"
+}
+end_model() {
+	exec {MODEL_FEED}>&-
+	tail --pid="$MODEL_PID" -f /dev/null
+	MODEL_SAID=$(grep -v '^running' "$TEST_DIR/model.out" || true)
+	echo "    $MODEL_SAID"
+	if [[ $MODEL_SAID =~ FAIL|Traceback ]]; then
+		fail "the load saw something wrong"
+	fi
+}
+check_model() {
+	/usr/bin/python3 "$TEST_TOP/tests/lib/quoin_model.py" check "$TEST_DIR/model" "$(mnt)" "$@"
+}
+
 # A value of `quoin admin info --json`: admin_info JQ
 admin_info() {
 	"$QUOIN" admin info --json | jq -r "$1"
