@@ -360,9 +360,9 @@ random_file() {
 	assert_eq "$(stat -c %s "$1")" "$2" "size of $1"
 }
 
-# Known data for fault tests, see quoin_tree.py: make_tree [SEED], verify_tree [--may-fail ...]
+# Known data for fault tests, see quoin_tree.py: make_tree [SEED ARGUMENT...], verify_tree [--may-fail ...]
 make_tree() {
-	/usr/bin/python3 "$TEST_TOP/tests/lib/quoin_tree.py" make "$TEST_DIR/manifest" "$(mnt)" --seed "${1:-1}"
+	/usr/bin/python3 "$TEST_TOP/tests/lib/quoin_tree.py" make "$TEST_DIR/manifest" "$(mnt)" --seed "${1:-1}" "${@:2}"
 }
 verify_tree() {
 	/usr/bin/python3 "$TEST_TOP/tests/lib/quoin_tree.py" verify "$TEST_DIR/manifest" "$(mnt)" "$@" || fail "verify_tree $*"

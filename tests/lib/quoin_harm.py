@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damages the files of one kind on a drive, as bit rot or a lying disk would.
 
-    quoin_harm.py DRIVE seg|journal|index|super|identity bits|garbage|zero|shift|truncate [--seed N]
+    quoin_harm.py DRIVE seg|journal|index|super|identity bits|garbage|zero|shift|truncate [--seed N] [--count N]
 
-bits: some flipped bits; garbage, zero: some blocks of 4 KiB; shift: blocks that hold what another block of the file
+bits: some flipped bits, or --count N of them over all the files; garbage, zero: some blocks of 4 KiB; shift: blocks that hold what another block of the file
 should; truncate: the file ends early. Holes are left alone where they can be: nothing was written there.
 """
 import argparse
@@ -61,14 +61,34 @@ def harm(path, how, rnd):
     os.close(fd)
 
 
+def flip(paths, count, rnd):
+    """One bit of so many random bytes, of blocks that hold something."""
+    blocks = []
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY)
+        for start, end in written(fd):
+            blocks += [(path, at) for at in range(start, end, BLOCK) if os.pread(fd, min(BLOCK, end - at), at).strip(b"\0")]
+        os.close(fd)
+    for path, block in rnd.choices(blocks, k=count) if blocks else []:
+        fd = os.open(path, os.O_RDWR)
+        at = block + rnd.randrange(min(BLOCK, os.fstat(fd).st_size - block))
+        os.pwrite(fd, bytes([os.pread(fd, 1, at)[0] ^ 1 << rnd.randrange(8)]), at)
+        print(f"flipped {path}:{at}")
+        os.close(fd)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("drive")
     p.add_argument("kind", choices=["seg", "journal", "index", "super", "identity"])
     p.add_argument("how", choices=["bits", "garbage", "zero", "shift", "truncate"])
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--count", type=int)
     a = p.parse_args()
     rnd = random.Random(a.seed)
+    if a.count:
+        flip(files(a.drive, a.kind), a.count, rnd)
+        return
     for f in files(a.drive, a.kind):
         harm(f, a.how, rnd)
 

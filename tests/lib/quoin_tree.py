@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Known data for fault tests.
 
-    quoin_tree.py make MANIFEST MOUNT [--seed N] [--bucket B]     writes objects by both faces, adds them to MANIFEST
-    quoin_tree.py verify MANIFEST MOUNT [--may-fail] [--no-mount] [--no-s3]
+    quoin_tree.py make MANIFEST MOUNT [--seed N] [--bucket B] [--max-size N]    writes objects by both faces, adds them
+    quoin_tree.py verify MANIFEST MOUNT [--may-fail] [--no-mount] [--no-s3] [--exact]
     quoin_tree.py load MANIFEST MOUNT                             reads and checks until stdin ends; writes beside
 
-verify: every byte by both faces. --may-fail: an answer may also be a clean error (503, EIO), never wrong bytes.
+verify: every byte by both faces. --may-fail: an answer may also be a clean error (503, EIO), never wrong bytes. --exact:
+the listings of both faces have these names and no others.
 """
 import argparse
 import concurrent.futures
@@ -33,13 +34,14 @@ def drop_caches():
 
 def make(a, manifest):
     rnd, c = random.Random(a.seed), client()
+    sizes = [s for s in SIZES if s <= a.max_size]
     try:
         c.create_bucket(Bucket=a.bucket)
     except ClientError as e:
         if "AlreadyO" not in str(e) and "AlreadyE" not in str(e):
             raise
     for i in range(60):
-        size = SIZES[i % len(SIZES)]
+        size = sizes[i % len(sizes)]
         body, key = rnd.randbytes(size), f"{a.seed}/s3/d{i % 5}/{i}"
         c.put_object(Bucket=a.bucket, Key=key, Body=body)
         manifest[f"{a.bucket}/{key}"] = hashlib.md5(body).hexdigest()
@@ -81,13 +83,24 @@ def one(a, c, name, md5, face):
     return "" if got == md5 else f"{face} {name}: WRONG BYTES ({len(body)} of them, {got}, expected {md5})"
 
 
+def names_differ(a, c, manifest):
+    """Error texts: names that a listing has too many or too few."""
+    want, bad = {n.split("/", 1)[1] for n in manifest if n.startswith(a.bucket + "/")}, []
+    pages = c.get_paginator("list_objects_v2").paginate(Bucket=a.bucket)
+    found = {"s3": {o["Key"] for p in pages for o in p.get("Contents", []) if not o["Key"].endswith("/")}}
+    if not a.no_mount and a.mount != "-":
+        root = f"{a.mount}/{a.bucket}"
+        found["mount"] = {os.path.relpath(os.path.join(d, f), root) for d, _, fs in os.walk(root, onerror=bad.append) for f in fs}
+    return bad + [f"{face} lists too many or too few: {sorted(names ^ want)[:6]}" for face, names in found.items() if names != want]
+
+
 def verify(a, manifest):
     drop_caches()
     c = client()
     faces = [f for f, skip in (("s3", a.no_s3), ("mount", a.no_mount or a.mount == "-")) if not skip]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda x: one(a, c, *x), [(n, m, f) for n, m in manifest.items() for f in faces]))
-    bad = [r for r in results if r]
+    bad = [r for r in results if r] + (names_differ(a, c, manifest) if a.exact else [])
     for b in bad[:10]:
         print("FAIL:", b, flush=True)
     print(f"{results.count('')} right, {results.count(None)} clean errors, {len(bad)} bad", flush=True)
@@ -159,6 +172,8 @@ def main():
     p.add_argument("mount")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--bucket", default="known")
+    p.add_argument("--max-size", type=int, default=max(SIZES))
+    p.add_argument("--exact", action="store_true")
     p.add_argument("--may-fail", action="store_true")
     p.add_argument("--no-mount", action="store_true")
     p.add_argument("--no-s3", action="store_true")
