@@ -115,11 +115,21 @@ void index_abort(MDB_txn *txn)
 		return;
 }
 
+static int do_learn_free(void *arg)
+{
+	return pages_learn_free(arg);
+}
+
+/* Between the commit and the new list nothing counts as free: a page that is used again must not. */
 int index_commit(struct index *ix, MDB_txn *txn)
 {
-	int rc = guard_call(do_commit, txn);
+	int rc;
 
+	pages_forget_free(&ix->pages);
+	rc = guard_call(do_commit, txn);
 	pages_forget(&ix->pages);
+	if (rc == 0 && guard_call(do_learn_free, &ix->pages) < 0)
+		return index_damaged(ix, "free pages");
 	/* What a failed flush left is unknown: pages that count as clean may not be on the drive. */
 	if (rc > 0 && rc != ENOSPC && rc != ENOMEM) {
 		index_damaged(ix, "a flush failed");
@@ -148,7 +158,10 @@ static int do_root(void *arg)
 		return rc == MDB_NOTFOUND ? -QE_CORRUPT : rc;
 	if (value.mv_size < 6 || le16_get((char *)value.mv_data + 4))
 		return -QE_CORRUPT; /* flags: ours have none */
-	return tree_root_of((struct str){value.mv_data, value.mv_size}, c->ret);
+	rc = tree_root_of((struct str){value.mv_data, value.mv_size}, c->ret);
+	if (rc == 0)
+		c->ret->txn = mdb_txn_id(c->txn);
+	return rc;
 }
 
 int index_root(struct index *ix, MDB_txn *txn, unsigned table, struct tree_root *ret)

@@ -58,21 +58,16 @@ static int digest_row(EVP_MD_CTX *md, unsigned table, struct str key, struct str
 struct begin_call {
 	MDB_env *env;
 	MDB_txn *txn;
-	const struct pages *px;
+	struct pages *px;
 };
 
 /* Also looks through the list of free pages: a page named there by mistake would be written over. */
 static int do_begin(void *arg)
 {
 	struct begin_call *c = arg;
-	struct tree_root free_list;
-	uint64_t last_page;
 	int rc = mdb_txn_begin(c->env, NULL, 0, &c->txn);
 
-	if (rc)
-		return rc;
-	rc = pages_newest_meta(c->px, &free_list, &last_page);
-	return rc < 0 ? rc : tree_check_free(c->px, &free_list, last_page);
+	return rc ? rc : pages_learn_free(c->px);
 }
 
 static int begin(struct apply *a)

@@ -34,13 +34,16 @@ struct pages {
 	const uint8_t *map;
 	size_t len;
 	uint32_t size;             /* of a page */
+	size_t bits_len;           /* of each of these: */
 	_Atomic uint64_t *checked; /* bit per page: its inside was checked since the last commit */
-	size_t checked_len;
+	_Atomic uint64_t *free;    /* bit per page: it is free in the state of transaction free_txn */
+	_Atomic uint64_t free_txn; /* UINT64_MAX: the bits are being made */
 };
 
 struct tree_root { /* as LMDB's record of a database has it */
 	uint64_t page;
 	unsigned depth; /* 0: empty */
+	uint64_t txn;   /* whose state is read */
 };
 
 struct tree_level {
@@ -65,14 +68,17 @@ int tree_item(const struct tree *t, struct str *ret_key, struct str *ret_value) 
 int tree_check_absent(const struct tree *t, unsigned table, struct str key) WARN_UNUSED;
 /* That LMDB may remove the item here: it may merge each page of the path with a neighbour. 0 or -QE_CORRUPT. */
 int tree_check_neighbours(const struct tree *t) WARN_UNUSED;
-/* LMDB's list of free pages, whole. */
+/* LMDB's list of free pages, whole; notes them in px->free. */
 int tree_check_free(const struct pages *px, const struct tree_root *root, uint64_t last_page) WARN_UNUSED;
 int tree_root_of(struct str record, struct tree_root *ret) WARN_UNUSED;
-void pages_forget(struct pages *px); /* after a commit */
+void pages_forget(struct pages *px);      /* after a commit: what was checked */
+void pages_forget_free(struct pages *px); /* before one: it may use them again */
+/* Notes the pages that are free in the newest state. 0 or -QE_CORRUPT. Under guard_call. */
+int pages_learn_free(struct pages *px) WARN_UNUSED;
 
 /* The meta pages of a data file, checked before LMDB sees them. 0, -QE_CORRUPT, -errno. */
 int pages_check_file(int fd) WARN_UNUSED;
-/* Root of the free list and last page, of the newest meta page. Under guard_call. */
+/* Root of the free list, its transaction, and last page, of the newest meta page. Under guard_call. */
 int pages_newest_meta(const struct pages *px, struct tree_root *ret_free, uint64_t *ret_last_page) WARN_UNUSED;
 
 /* ---- The copy ---- */

@@ -209,11 +209,16 @@ static int map_pages(struct index *ix, const char *file, uint64_t map_bytes)
 	px->map = p;
 	if (madvise(p, px->len, MADV_RANDOM) < 0)
 		return -errno;
-	px->checked_len = ALIGN_UP(px->len / px->size / 8 + 8, 4096);
-	p = mmap(NULL, px->checked_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	px->bits_len = ALIGN_UP(px->len / px->size / 8 + 8, 4096);
+	p = mmap(NULL, px->bits_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	px->checked = p;
+	p = mmap(NULL, px->bits_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	px->free = p;
+	atomic_store(&px->free_txn, UINT64_MAX);
 	return 0;
 }
 
@@ -342,7 +347,9 @@ struct index *index_close(struct index *ix)
 	if (ix->pages.map)
 		munmap((void *)ix->pages.map, ix->pages.len);
 	if (ix->pages.checked)
-		munmap((void *)ix->pages.checked, ix->pages.checked_len);
+		munmap((void *)ix->pages.checked, ix->pages.bits_len);
+	if (ix->pages.free)
+		munmap((void *)ix->pages.free, ix->pages.bits_len);
 	mutex_destroy(&ix->lock);
 	free(ix);
 	return NULL;

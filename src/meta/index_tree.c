@@ -12,8 +12,10 @@
  *   record   pad u32, flags u16, depth u16, branch pages u64, leaf u64, overflow u64, entries u64, root u64
  *
  * What is damaged is told from what is whole by: the page's own number, its flags and bounds; nodes that fill the page
- * exactly, in ascending order of keys; children between the separators of their parent; and, for the rows themselves,
- * their envelopes. So a key is absent only when its two neighbours are whole and lie where the separators say.
+ * exactly, in ascending order of keys; children between the separators above them; and, for the rows themselves,
+ * their envelopes. So a key is absent only when its two neighbours are whole and lie where the separators say. A page of
+ * an older state is whole too, and LMDB leaves many behind: a pointer that leads to one by damage is told by LMDB's own
+ * list of the pages that are free.
  */
 #include <errno.h>
 #include <string.h>
@@ -102,12 +104,20 @@ static bool was_checked(const struct pages *px, uint64_t pgno)
 	return atomic_load_explicit(&px->checked[pgno / 64], memory_order_relaxed) >> pgno % 64 & 1;
 }
 
-static int page_get(const struct pages *px, uint64_t pgno, unsigned flags, const uint8_t **ret)
+/* An older state may still use a page that a newer one has given up. */
+static bool is_free(const struct pages *px, uint64_t pgno, uint64_t txn)
+{
+	uint64_t of = atomic_load(&px->free_txn);
+
+	return of <= txn && (atomic_load(&px->free[pgno / 64]) >> pgno % 64 & 1) && atomic_load(&px->free_txn) == of;
+}
+
+static int page_get(const struct pages *px, uint64_t pgno, uint64_t txn, unsigned flags, const uint8_t **ret)
 {
 	const uint8_t *page;
 	unsigned lower, upper;
 
-	if (pgno < 2 || pgno >= px->len / px->size)
+	if (pgno < 2 || pgno >= px->len / px->size || is_free(px, pgno, txn))
 		return -QE_CORRUPT;
 	page = px->map + pgno * px->size;
 	if (le64_get(page) != pgno || le16_get(page + 10) != flags)
@@ -128,27 +138,46 @@ static int page_get(const struct pages *px, uint64_t pgno, unsigned flags, const
 void pages_forget(struct pages *px)
 {
 	/* Private anonymous memory: reads as zero again. */
-	ASSERT(madvise((void *)px->checked, px->checked_len, MADV_DONTNEED) == 0);
+	ASSERT(madvise((void *)px->checked, px->bits_len, MADV_DONTNEED) == 0);
 }
 
-/* The keys of a child lie from its separator to the next one. */
-static int between(const struct tree *t, const struct tree_level *up, const uint8_t *child)
+void pages_forget_free(struct pages *px)
+{
+	atomic_store(&px->free_txn, UINT64_MAX);
+	ASSERT(madvise((void *)px->free, px->bits_len, MADV_DONTNEED) == 0);
+}
+
+/* Of the child at level d. A first or last child has the separator of the nearest level above that has one. */
+static bool above_lower(const struct tree *t, unsigned d, const struct node *nd)
+{
+	struct node sep;
+
+	while (d > 0 && t->level[d - 1].at == 0)
+		d--;
+	return d == 0 || (node_get(t->px, t->level[d - 1].page, t->level[d - 1].at, &sep) && str_cmp(nd->key, sep.key) >= 0);
+}
+
+static bool below_upper(const struct tree *t, unsigned d, const struct node *nd)
+{
+	struct node sep;
+
+	while (d > 0 && t->level[d - 1].at + 1 >= t->level[d - 1].n)
+		d--;
+	return d == 0 || (node_get(t->px, t->level[d - 1].page, t->level[d - 1].at + 1, &sep) && str_cmp(nd->key, sep.key) < 0);
+}
+
+/* The keys of the page at level d lie from its separator to the next one. */
+static int between(const struct tree *t, unsigned d, const uint8_t *child)
 {
 	unsigned n = page_nodes(child), first = is_leaf(child) ? 0 : 1;
-	struct node sep, nd;
+	struct node nd;
 
 	if (n <= first)
 		return 0;
-	if (up->at > 0) {
-		if (!node_get(t->px, up->page, up->at, &sep) || !node_get(t->px, child, first, &nd) ||
-		    str_cmp(nd.key, sep.key) < 0)
-			return -QE_CORRUPT;
-	}
-	if (up->at + 1 < up->n) {
-		if (!node_get(t->px, up->page, up->at + 1, &sep) || !node_get(t->px, child, n - 1, &nd) ||
-		    str_cmp(nd.key, sep.key) >= 0)
-			return -QE_CORRUPT;
-	}
+	if (!node_get(t->px, child, first, &nd) || !above_lower(t, d, &nd))
+		return -QE_CORRUPT;
+	if (!node_get(t->px, child, n - 1, &nd) || !below_upper(t, d, &nd))
+		return -QE_CORRUPT;
 	return 0;
 }
 
@@ -161,9 +190,9 @@ static int load_level(struct tree *t, unsigned depth)
 
 	if (depth && !node_get(t->px, l[-1].page, l[-1].at, &nd))
 		return -QE_CORRUPT;
-	rc = page_get(t->px, nd.child, depth + 1 == t->root.depth ? P_LEAF : P_BRANCH, &l->page);
+	rc = page_get(t->px, nd.child, t->root.txn, depth + 1 == t->root.depth ? P_LEAF : P_BRANCH, &l->page);
 	if (rc == 0 && depth)
-		rc = between(t, l - 1, l->page);
+		rc = between(t, depth, l->page);
 	if (rc < 0)
 		return rc;
 	l->n = page_nodes(l->page);
@@ -335,16 +364,16 @@ int tree_root_of(struct str record, struct tree_root *ret)
 	root = le64_get(record.p + 40);
 	if (depth > TREE_DEPTH || (depth == 0) != (root == NO_PAGE))
 		return -QE_CORRUPT;
-	*ret = (struct tree_root){root, depth};
+	*ret = (struct tree_root){.page = root, .depth = depth};
 	return 0;
 }
 
 /* ---- Free pages and meta pages ---- */
 
 /* A list: count, then page numbers in descending order. */
-static int check_free_list(const uint8_t *p, size_t len, uint64_t last_page)
+static int check_free_list(const struct pages *px, const uint8_t *p, size_t len, uint64_t last_page)
 {
-	uint64_t n, above = last_page + 1;
+	uint64_t n, above = MIN(last_page + 1, px->len / px->size);
 
 	if (len < 8)
 		return -QE_CORRUPT;
@@ -356,6 +385,7 @@ static int check_free_list(const uint8_t *p, size_t len, uint64_t last_page)
 
 		if (pgno < 2 || pgno >= above)
 			return -QE_CORRUPT;
+		atomic_fetch_or(&px->free[pgno / 64], 1ULL << pgno % 64);
 		above = pgno;
 	}
 	return 0;
@@ -370,7 +400,7 @@ static int check_free_node(const struct pages *px, const struct node *nd, const 
 	if (nd->key.len != 8 || (nd->flags & ~NODE_BIG))
 		return -QE_CORRUPT;
 	if (!(nd->flags & NODE_BIG))
-		return check_free_list((const uint8_t *)nd->value.p, nd->value.len, last_page);
+		return check_free_list(px, (const uint8_t *)nd->value.p, nd->value.len, last_page);
 	pgno = le64_get(nd->value.p);
 	if (pgno < 2 || pgno >= max)
 		return -QE_CORRUPT;
@@ -379,7 +409,7 @@ static int check_free_node(const struct pages *px, const struct node *nd, const 
 	if (le64_get(page) != pgno || le16_get(page + 10) != P_OVERFLOW || !count || count > max - pgno ||
 	    len > count * px->size - PAGE_HEAD)
 		return -QE_CORRUPT;
-	return check_free_list(page + PAGE_HEAD, len, last_page);
+	return check_free_list(px, page + PAGE_HEAD, len, last_page);
 }
 
 /* Its keys are native integers, so in no order that page_get would accept; sizes are checked all the same. */
@@ -479,5 +509,20 @@ int pages_newest_meta(const struct pages *px, struct tree_root *ret_free, uint64
 	if (rc < 0 || psize != px->size)
 		return -QE_CORRUPT;
 	*ret_last_page = le64_get(m + 120);
-	return tree_root_of(record_of(m, 0), ret_free);
+	rc = tree_root_of(record_of(m, 0), ret_free);
+	ret_free->txn = le64_get(m + 128);
+	return rc;
+}
+
+int pages_learn_free(struct pages *px)
+{
+	struct tree_root root;
+	uint64_t last_page;
+	int rc = pages_newest_meta(px, &root, &last_page);
+
+	if (rc == 0)
+		rc = tree_check_free(px, &root, last_page);
+	if (rc == 0)
+		atomic_store(&px->free_txn, root.txn);
+	return rc;
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/fdio.h"
 #include "base/thread.h"
@@ -488,6 +489,85 @@ static void damaged_page_never_lies(void **state)
 	free(image);
 }
 
+/* Old pages lie about in the file, whole, with the rows of an older state: a pointer to one of them must not lead there.
+ * Pages are as index_tree.c has them. */
+static unsigned pointer_places(size_t pgno, size_t ret[], unsigned max)
+{
+	const uint8_t *page = (const uint8_t *)image + pgno * 4096;
+	unsigned flags = le16_get(page + 10), n = (le16_get(page + 12) - 16u) / 2, found = 0;
+
+	if (flags == 8) { /* a meta page: root of the main database */
+		ret[0] = pgno * 4096 + 16 + 24 + 48 + 40;
+		return 1;
+	}
+	for (unsigned i = 0; (flags == 1 || flags == 2) && i < n && found < max; i++) {
+		size_t node = le16_get(page + 16 + 2 * i);
+
+		if (flags == 1)
+			ret[found++] = pgno * 4096 + node;
+		else if (le16_get(page + node + 4) == 2) /* record of a table */
+			ret[found++] = pgno * 4096 + node + 8 + le16_get(page + node + 6) + 40;
+	}
+	return found;
+}
+
+static void use_all(void)
+{
+	struct index *ix;
+	struct index_txn *t;
+	unsigned rows;
+
+	if (index_open(top, MAP_BYTES, false, &ix) < 0)
+		return;
+	/* An older state as a whole is not wrong: its position says what it lacks. */
+	if (index_position(ix) == seq && index_txn_open(ix, &t) == 0) {
+		for (unsigned i = 0; i < KEYS; i++)
+			if (probe(t, i) < 0)
+				break;
+		index_txn_close(t);
+	}
+	if (index_position(ix) == seq && index_txn_open(ix, &t) == 0) {
+		for (unsigned i = 0; i < 3; i++)
+			if (walk(t, table_of(i), &rows) < 0)
+				break;
+		index_txn_close(t);
+	}
+	index_close(ix);
+}
+
+static void wrong_pointer_never_lies(void **state)
+{
+	struct memtable *m = memtable_new();
+	struct index *ix = open_at(top, true);
+	size_t places[256], pages;
+	bool all = getenv("QUOIN_TEST_LONG") != NULL;
+
+	for (int round = 0; round < 4; round++) {
+		for (unsigned n = 0; n < 300; n++)
+			change(m, rnd_below(KEYS), rnd_below(4) == 0);
+		apply(ix, m, seq);
+	}
+	memtable_unref(m);
+	index_close(ix);
+	save_image();
+	pages = image_len / 4096;
+	for (size_t pgno = 0; pgno < pages; pgno++) {
+		unsigned n = pointer_places(pgno, places, ARRAY_SIZE(places));
+
+		for (unsigned i = 0; i < n; i++) {
+			uint32_t right = le32_get(image + places[i]);
+
+			for (uint32_t wrong = all ? 2 : 2 + rnd_below(5); wrong < pages; wrong += all ? 1 : 5) {
+				le32_put(image + places[i], wrong);
+				write_image(image, image_len);
+				use_all();
+			}
+			le32_put(image + places[i], right);
+		}
+	}
+	free(image);
+}
+
 /* On a thread of ours: these start with all signals blocked. */
 static void *probe_all(void *arg)
 {
@@ -554,6 +634,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(replay_does_no_harm, setup, teardown),
 		cmocka_unit_test_setup_teardown(big_change_is_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_page_never_lies, setup, teardown),
+		cmocka_unit_test_setup_teardown(wrong_pointer_never_lies, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncated_file_never_lies, setup, teardown),
 		cmocka_unit_test_setup_teardown(empty_copy_refuses_garbage, setup, teardown),
 	};
