@@ -107,8 +107,10 @@ static uint64_t next_random(struct fault_bench *b)
 
 /* ---- Rules ------------------------------------------------------------------------------------------------------ */
 
-static bool rule_matches(const struct fault_rule *r, unsigned slot, const char *name, int op)
+static bool rule_matches(const struct fault_rule *r, unsigned slot, const char *name, int op, bool queued)
 {
+	if (r->queued && !queued)
+		return false;
 	if (r->slot >= 0 && (unsigned)r->slot != slot)
 		return false;
 	if (r->name && strncmp(name, r->name, strlen(r->name)) != 0)
@@ -117,7 +119,7 @@ static bool rule_matches(const struct fault_rule *r, unsigned slot, const char *
 }
 
 /* Counts the operation and says what becomes of it. STOP: fail with -EIO. */
-static enum fault_kind judge_locked(struct faulty_drive *fd, const char *name, int op)
+static enum fault_kind judge_locked(struct faulty_drive *fd, const char *name, int op, bool queued)
 {
 	struct fault_bench *b = fd->b;
 	enum fault_kind kind = FAULT_NONE;
@@ -128,7 +130,7 @@ static enum fault_kind judge_locked(struct faulty_drive *fd, const char *name, i
 		b->ops++;
 	LIST_FOREACH(n, &b->rules) {
 		struct rule *rule = LIST_ENTRY(n, struct rule, node);
-		if (!rule_matches(&rule->r, fd->bd->slot, name, op))
+		if (!rule_matches(&rule->r, fd->bd->slot, name, op, queued))
 			continue;
 		rule->matched++;
 		bool fires = rule->matched == rule->r.nth || (!rule->r.once && rule->matched > rule->r.nth);
@@ -149,7 +151,7 @@ static bool dead_locked(struct faulty_drive *fd)
 static enum fault_kind judge_wait_locked(struct faulty_drive *fd, const char *name, int op)
 {
 	struct fault_bench *b = fd->b;
-	enum fault_kind kind = judge_locked(fd, name, op);
+	enum fault_kind kind = judge_locked(fd, name, op, false);
 
 	if (kind != FAULT_HANG)
 		return kind;
@@ -283,7 +285,7 @@ static void faulty_submit(struct drive_queue *q, struct drive_io *io)
 	struct faulty_drive *fd = faulty_drive(io->file->drive);
 
 	mutex_lock(&fd->b->lock);
-	enum fault_kind kind = judge_locked(fd, io->file->name, (int)io->op);
+	enum fault_kind kind = judge_locked(fd, io->file->name, (int)io->op, true);
 	struct hung_io *h = kind == FAULT_HANG ? malloc(sizeof *h) : NULL;
 	if (h) {
 		h->q = q;

@@ -38,6 +38,7 @@ struct fault_rule {
 	int slot;              /* -1: any drive */
 	const char *name;      /* prefix of the file's name, NULL: any */
 	int op;                /* enum drive_io_op, or -1: any that changes something (what fault_bench_ops counts) */
+	bool queued;           /* only I/O that was submitted to a queue */
 	uint64_t nth;          /* fires at the nth match, counted from 1 */
 	bool once;             /* else at every match from there on */
 };
