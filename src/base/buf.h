@@ -45,9 +45,10 @@ static inline int buf_err(const struct buf *b)
 {
 	return b->err;
 }
+/* NULL, 0 after an error: a part is never taken for the whole. */
 static inline struct str buf_str(const struct buf *b)
 {
-	return (struct str){b->data, b->len};
+	return b->err ? (struct str){NULL, 0} : (struct str){b->data, b->len};
 }
 static inline void buf_freep(struct buf *b)
 {

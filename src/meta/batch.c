@@ -242,6 +242,8 @@ void batch_op(struct meta_batch *b, unsigned table, struct str key, bool del, st
 
 	if (b->nops == UINT16_MAX && !b->err)
 		b->err = -E2BIG;
+	if (!del && !body.p && !b->err)
+		b->err = -ENOMEM; /* no row is empty: there was no memory for it */
 	if (b->err)
 		return;
 	if (!del)
@@ -430,9 +432,10 @@ void meta_batch_blob_large(struct meta_batch *b, uint64_t blob, struct erasure_b
 			buf_put_le32(&crcs, st->crc[j]);
 		total += n;
 	}
-	if (buf_err(&crcs) && !b->err)
+	if (!buf_err(&crcs))
+		put_blob_row(b, blob, eb, refs, (const uint8_t *)crcs.data, total);
+	else if (!b->err)
 		b->err = buf_err(&crcs);
-	put_blob_row(b, blob, eb, refs, (const uint8_t *)crcs.data, total);
 	const struct erasure_stripe *last = eb->nstripes ? &eb->stripes[eb->nstripes - 1] : NULL;
 	batch_segment(b, &eb->info, (int64_t)eb->stored_len, last ? last->offset_4k + last->cell_4k : 0);
 	batch_take_blob(b, eb);

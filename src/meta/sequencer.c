@@ -854,7 +854,7 @@ void group_finish(struct group *g, struct buf *body)
 	emit_segments(g);
 	LIST_FOREACH(it, &g->accepted) {
 		struct meta_batch *b = LIST_ENTRY(it, struct meta_batch, node);
-		ASSERT(!buf_err(&b->ops));
+		ASSERT(!meta_batch_err(b)); /* accepted, perhaps with changes of others: too late to refuse it alone */
 		batch_seal(b);
 		batch_encode(g->s, body, b);
 	}
