@@ -135,7 +135,7 @@ new_set() {
 	mapfile -t victims < <(seq "$drives" | shuf --random-source=<(yes "$RANDOM") -n "$parity")
 	back=() dead=() left=()
 	echo "set $sets: $storage, drives that will be hurt: ${victims[*]}"
-	start_quoin "$drives" --set parity="$parity" --set memory.memtable=1MiB --set drive.timeout=1s
+	start_quoin "$drives" --set parity="$parity" --set memory.memtable=1MiB --set drive.timeout=30s
 	mkdir "$(mnt)/crash"
 }
 
