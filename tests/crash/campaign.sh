@@ -144,9 +144,11 @@ check() {
 	check_model "${@:2}" || fail "$1; set $sets, round $rounds, seed $seed"
 }
 
-# The medium of every drive is what was flushed: all file systems are shut down at once. Then the machine starts again.
+# The medium of every drive is what was flushed: all file systems are shut down at once, for a daemon that is stopped
+# before, so that it never sees them go. Then the machine starts again.
 cut_power() {
 	local d
+	kill -STOP "$QUOIN_PID"
 	for d in $(seq "$drives"); do
 		[ "${back[$d]:-}" = disk_is_back ] || disk_dies "$d"
 	done
