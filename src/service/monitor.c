@@ -18,7 +18,6 @@ struct monitor {
 	struct meta_set *set;
 	struct mutex lock; /* LOCK_QUEUE: memory */
 	struct monitor_memory memory[SUPER_MAX_SLOTS];
-	bool looked, writable;
 };
 
 /* ---- Judging ------------------------------------------------------------------------------------------------------ */
@@ -167,20 +166,6 @@ static void look_at_slot(struct monitor *m, const struct meta_stats *st, unsigne
 	tell(slot, path, &now, &told, events, peers);
 }
 
-static void look_at_set(struct monitor *m, const struct meta_stats *st)
-{
-	unsigned in = 0;
-
-	for (unsigned i = 0; i < st->n; i++)
-		in += st->isr.slot[i].state == ISR_IN && m->memory[i].last.present;
-	if (!st->writable && (!m->looked || m->writable))
-		log_error("set", "read-only: %u drives are in sync, %u are needed to write; bring drives back", in, st->w);
-	else if (st->writable && m->looked && !m->writable)
-		log_info("set", "writable: %u drives are in sync, %u are needed", in, st->w);
-	m->looked = true;
-	m->writable = st->writable;
-}
-
 int monitor_run(void *arg, struct service_run *r)
 {
 	struct monitor *m = arg;
@@ -189,7 +174,6 @@ int monitor_run(void *arg, struct service_run *r)
 	meta_stats(m->set, &st);
 	for (unsigned i = 0; i < st.n && !service_run_ends(r); i++)
 		look_at_slot(m, &st, i);
-	look_at_set(m, &st);
 	return 0;
 }
 

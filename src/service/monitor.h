@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Watches the drives and the quorum of a set, and tells the log what changed, once per change and by the drive's path:
- * a drive has I/O errors, became slow; the set became read-only or writable. It acts on nothing: a
- * drive that errs or hangs is taken out by the set itself.
+ * Watches the drives of a set, and tells the log what nobody else does, once per change and by the drive's path: that a
+ * drive is not in sync at the start, has I/O errors, became slow beside the others. Since when it is in its state, and how
+ * fast it is, is kept for admin. It acts on nothing: what errs or hangs is taken out by the set, which tells that itself.
  */
 #ifndef QUOIN_SERVICE_MONITOR_H
 #define QUOIN_SERVICE_MONITOR_H

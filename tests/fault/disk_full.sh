@@ -14,7 +14,7 @@ requires_fuse
 [ "$(id -u)" = 0 ] || skip "needs root for loop devices"
 
 # given
-make_disks 4 "${QUOIN_TEST_DISK:-300M}"
+make_disks 4 "${QUOIN_TEST_DISK:-400M}"
 on_exit 'for i in 1 2 3 4; do umount -l "$TEST_DIR/drive$i" 2>/dev/null; done'
 start_quoin 4 --set segment.size=16MiB
 make_tree 1

@@ -38,5 +38,5 @@ wait_ready
 assert_eq "$(probe)" 503
 assert_eq "$(probe '?maintenance=true')" 503
 assert_eq "$(header x-minio-write-quorum)" 3
-grep -q 'read-only: 2 drives are in sync, 3 are needed' "$QUOIN_LOG" || expect_within 10 grep -q 'read-only: ' "$QUOIN_LOG"
+assert_eq "$(grep -c 'the set is read-only: 2 drives count, 3 are needed' "$QUOIN_LOG")" 1 "lines of the log that say why"
 stop_quoin
