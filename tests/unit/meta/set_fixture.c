@@ -692,7 +692,7 @@ void drive_given_back(struct fixture *f, unsigned slot)
 	struct drive *old = NULL;
 	int rc = -EBUSY;
 
-	for (unsigned i = 0; i < 2000 && rc == -EBUSY; i++) {
+	for (unsigned i = 0; i < 20000 && rc == -EBUSY; i++) {
 		rc = meta_slot_release(f->s, slot, &old);
 		if (rc == -EBUSY)
 			clock_sleep_ns(NS_PER_MS);
