@@ -117,6 +117,7 @@ static void tell_all(struct work *w)
 		fs_forget(all[i], 1);
 	}
 	free(all);
+	fs_revived(m->fs);
 	mutex_lock(&m->lock);
 	m->reset_jobs--;
 	cond_broadcast(&m->changed);

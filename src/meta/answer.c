@@ -304,12 +304,17 @@ static bool stale_locked(struct meta_set *s, uint64_t seq)
 	return is;
 }
 
-bool seq_is_stale(struct meta_set *s, uint64_t seq)
+bool meta_seq_lost(struct meta_set *s, uint64_t seq)
 {
 	if (seq == SEQ_DOUBT || !__atomic_load_n(&s->has_stale, __ATOMIC_ACQUIRE))
 		return seq == SEQ_DOUBT;
 	MUTEX_GUARD(&s->answer_lock);
 	return stale_locked(s, seq);
+}
+
+uint64_t meta_seq_both(struct meta_set *s, uint64_t a, uint64_t b)
+{
+	return meta_seq_lost(s, a) || meta_seq_lost(s, b) ? SEQ_DOUBT : MAX(a, b);
 }
 
 /* Registers; false: there is nothing to wait for. Of a state that is gone nothing becomes durable: looked at behind the
@@ -318,7 +323,7 @@ static bool waiter_add(struct meta_set *s, uint64_t seq, struct meta_waiter *w)
 {
 	list_init(&w->node);
 	w->seq = seq;
-	if (meta_durable_seq(s) >= seq && !seq_is_stale(s, seq))
+	if (meta_seq_durable(s, seq))
 		return false;
 	mutex_lock(&s->answer_lock);
 	bool stale = stale_locked(s, seq);

@@ -55,10 +55,17 @@ void heal_end(struct meta_healer *h)
 	h->eh = erasure_healer_free(h->eh);
 	erasure_set_unhold(h->erasure);
 	h->erasure = NULL;
+	__atomic_fetch_sub(&h->s->healers, 1, __ATOMIC_SEQ_CST);
 }
 
 int heal_begin(struct meta_healer *h)
 {
+	/* Counted first: a set that is revived waits for those that still found it writable. */
+	__atomic_fetch_add(&h->s->healers, 1, __ATOMIC_SEQ_CST);
+	if (!meta_writable(h->s)) {
+		__atomic_fetch_sub(&h->s->healers, 1, __ATOMIC_SEQ_CST);
+		return -QE_QUORUM_WRITE;
+	}
 	h->epoch = __atomic_load_n(&h->s->epoch, __ATOMIC_RELAXED);
 	h->erasure = meta_erasure_hold(h->s);
 	h->eh = erasure_healer_new(h->erasure);

@@ -67,6 +67,9 @@ struct meta_set *meta_set_kill(struct meta_set *s);
 const uint8_t *meta_deployment_id(const struct meta_set *s);
 /* Where new blobs go. Held: erasure_set_unhold it. Another one takes its place when the set is revived. */
 struct erasure_set *meta_erasure_hold(struct meta_set *s);
+/* False: the segment is from before the set was revived. What was written to it and not committed is refused with
+ * -QE_QUORUM_WRITE; who still wants its bytes reads them (erasure_segment_add makes it known) and writes them anew. */
+bool meta_segment_taken(struct meta_set *s, const struct segment_info *info);
 uint32_t meta_inline_max(const struct meta_set *s);
 
 /* ---- Views -------------------------------------------------------------------------------------------------------- */
@@ -186,6 +189,16 @@ struct meta_waiter {
 	void (*done)(struct meta_waiter *w, int rc);    /* rc: 0, or -QE_UNKNOWN_OUTCOME when the set fell below W */
 	int rc;                                         /* meta's */
 };
+/* Sequences of what was seen mean nothing any more when the set has fallen below W since, and the drives that came back did not
+ * keep them (meta_set_revive): such a one is lost. Nobody may answer with what it stands for. */
+bool meta_seq_lost(struct meta_set *s, uint64_t seq);
+/* It is durable, and is not lost. */
+static inline bool meta_seq_durable(struct meta_set *s, uint64_t seq)
+{
+	return meta_durable_seq(s) >= seq && !meta_seq_lost(s, seq);
+}
+/* What to wait for after both were consulted: the higher one, or one that is lost. */
+uint64_t meta_seq_both(struct meta_set *s, uint64_t a, uint64_t b);
 /* done when durable_seq >= seq; starts a flush when none runs. True: it is already (done is not called). False: done
  * runs once, on whichever thread leads, perhaps before this returns. */
 bool meta_wait(struct meta_set *s, uint64_t seq, struct meta_waiter *w) WARN_UNUSED;

@@ -10,7 +10,7 @@
  *
  * A drive counts only when every change that this process issued to it has returned: the drive object of a lost one was
  * closed (meta_slot_release) and another one is given; of one that stays, drive_changes has come down to 0. Checkpoint,
- * destage, rebuild and reclaim hold checkpoint_lock, and so does this.
+ * destage, rebuild and reclaim hold checkpoint_lock, and so does this; healers have ended.
  *
  * What readers of the old state take along: their views hold its memtables, read transactions and erasure set. What they
  * learned is told by sequences, and the unflushed suffix of the old state may be gone: its sequences are never used again
@@ -63,6 +63,16 @@ static uint32_t drives_rest(struct meta_set *s, uint32_t slots)
 		slots &= ~(1u << i);
 	}
 	return slots;
+}
+
+/* They notice soon that the set does not write; what they have begun ends first. */
+static bool healers_end(struct meta_set *s)
+{
+	uint64_t until = clock_mono_ns() + s->p.drive_timeout_ns;
+
+	while (__atomic_load_n(&s->healers, __ATOMIC_SEQ_CST) && clock_mono_ns() < until)
+		clock_sleep_ns(REST_STEP_NS);
+	return !__atomic_load_n(&s->healers, __ATOMIC_SEQ_CST);
 }
 
 static struct meta_set *attempt_new(struct meta_set *s, uint32_t stay, struct drive *const drives[])
@@ -172,6 +182,8 @@ static void take_slots(struct meta_set *s, struct meta_set *t, struct index *old
 			continue;
 		}
 		mutex_lock(&s->drives_lock);
+		if (!(t->in_mask & 1u << i) && !*from->why)
+			memcpy(from->why, to->why, sizeof from->why);
 		*to = *from;
 		to->set = s;
 		to->index_lent = false;
@@ -189,6 +201,8 @@ static void take_journal(struct meta_set *s, struct meta_set *t)
 	s->isr_durable = t->isr_durable;
 	s->in_mask = t->in_mask;
 	s->fail_mask = t->fail_mask;
+	s->join_mask = 0;
+	s->join_born.n = 0;
 	s->isr_pending = t->isr_pending;
 	s->isr_epoch = t->isr_epoch;
 	s->isr_seq = t->isr_seq;
@@ -204,7 +218,7 @@ static void take_journal(struct meta_set *s, struct meta_set *t)
 	s->flush_wanted = t->flush_wanted;
 	s->full = false;
 	s->full_since_ns = 0;
-	s->reign_epoch = t->reign_epoch;
+	__atomic_store_n(&s->reign_epoch, t->reign_epoch, __ATOMIC_RELAXED);
 	s->start = t->start;
 	s->frozen_seq = 0;
 	s->hold_checkpoint = t->hold_checkpoint;
@@ -326,6 +340,8 @@ int meta_set_revive(struct meta_set *s, struct drive *drives[SUPER_MAX_SLOTS], s
 
 	if (meta_writable(s))
 		return 0;
+	if (!healers_end(s))
+		return op_fail(ctx, -QE_BUSY, "a heal has not ended yet");
 	/* Late errors of the old cells are not those of the new ones. */
 	erasure_on_slot_error(s->erasure, NULL, NULL);
 	erasure_on_sealed(s->erasure, NULL, NULL);

@@ -149,7 +149,7 @@ static int check_view(struct group *g, const struct meta_batch *b)
 		return 0;
 	if (!b->has_view)
 		return -EINVAL;
-	return b->view_seq < publish_oldest_seq(&g->s->pub) || seq_is_stale(g->s, b->view_seq) ? -QE_CONFLICT : 0;
+	return b->view_seq < publish_oldest_seq(&g->s->pub) || meta_seq_lost(g->s, b->view_seq) ? -QE_CONFLICT : 0;
 }
 
 /* ---- Puts and deletes --------------------------------------------------------------------------------------------- */
@@ -674,7 +674,7 @@ static int check_stripes(struct group *g, struct meta_batch *b)
 		const struct erasure_blob *eb = VEC_AT(&b->blobs, struct erasure_blob, i);
 		struct segment_info info;
 		/* On its way while the set was below W: what of its cells survived nobody looked at. */
-		if (eb->info.epoch < s->reign_epoch)
+		if (!meta_segment_taken(s, &eb->info))
 			return -QE_QUORUM_WRITE;
 		/* Its segment was reclaimed while it was on its way. */
 		if (!erasure_segment_get(s->erasure, eb->segment, &info) || info.state == SEGMENT_DEAD)

@@ -270,7 +270,7 @@ struct meta_set {
 	bool killed;              /* atomic */
 	bool has_loop;            /* atomic */
 	uint64_t start_epoch;     /* of this process's first id */
-	uint64_t reign_epoch;     /* (W) blobs in segments of epochs before it are not taken: recovery did not look at them */
+	uint64_t reign_epoch;     /* atomic; blobs in segments of epochs before it are not taken: recovery did not look at them */
 	uint64_t durable_floor;   /* recovery: so much is durable, whatever is found; 0: not known */
 	uint64_t next_id;         /* atomic: whole ids, of this epoch */
 	uint64_t flush_upto;      /* atomic: the highest sequence waited for */
@@ -315,6 +315,7 @@ struct meta_set {
 	struct mutex heal_lock;   /* LOCK_QUEUE: what follows */
 	struct meta_heal_slot heal[SUPER_MAX_SLOTS];
 	struct damage damage;
+	unsigned healers;         /* atomic: between heal_begin and heal_end */
 	struct meta_stats st;     /* atomic counters */
 };
 
@@ -348,7 +349,6 @@ int events_open(struct meta_set *s) WARN_UNUSED;
 void answer_batch(struct meta_set *s, struct meta_batch *b, int rc); /* done runs later, without locks */
 void answer_waiters(struct meta_set *s, uint64_t durable, int rc);   /* rc < 0: all of them */
 void answers_run(struct meta_set *s);
-bool seq_is_stale(struct meta_set *s, uint64_t seq); /* of a state that is gone: struct stale_range */
 void set_kick(struct meta_set *s);       /* somebody must lead: loop, blocked thread or background thread */
 bool background_pilot(struct meta_set *s);
 

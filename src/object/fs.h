@@ -122,6 +122,10 @@ int fs_readdir(struct fs_dir *d, struct op_ctx *ctx, uint64_t off, bool plus, st
 int fs_fsyncdir(struct fs_dir *d, struct op_ctx *ctx) WARN_UNUSED;
 void fs_closedir(struct fs_dir *d);
 
+/* The set was revived (meta_set_revive): what is told of names and content may have been taken back. After the kernel was
+ * told; what is unpublished is submitted again. */
+void fs_revived(struct fs *f);
+
 int fs_statfs(struct fs *f, struct op_ctx *ctx, struct fs_node *n, struct statvfs *ret) WARN_UNUSED;
 int fs_syncfs(struct fs *f) WARN_UNUSED;
 ssize_t fs_getxattr(struct fs *f, struct op_ctx *ctx, struct fs_node *n, struct str name, void *p, size_t size)

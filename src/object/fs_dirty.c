@@ -124,6 +124,22 @@ static int seg_to_mem(struct fs *f, struct fs_dirty *d, struct seg *s)
 	return 0;
 }
 
+int dirty_blob_to_mem(struct fs *f, struct fs_dirty *d, unsigned i)
+{
+	struct pending_blob *b = &d->blob[i];
+
+	for (unsigned j = 0; j < d->n; j++) {
+		if (d->seg[j].kind != SEG_BLOB || d->seg[j].ext.blob != b->id)
+			continue;
+		int rc = seg_to_mem(f, d, &d->seg[j]);
+		if (rc < 0)
+			return rc;
+	}
+	erasure_blob_free(&b->eb);
+	*b = d->blob[--d->nblobs];
+	return 0;
+}
+
 /* Cuts [off, end) out of segment i, which it meets and which does not lie in it whole. */
 static int seg_cut(struct fs *f, struct fs_dirty *d, unsigned i, uint64_t off, uint64_t end)
 {

@@ -245,9 +245,11 @@ int fs_flush(struct fs_file *file, struct op_ctx *ctx)
 	if (!file->writes)
 		return 0;
 	MUTEX_GUARD(&n->lock);
-	if (!n->dirty || node_is_gone(n))
+	if ((!n->dirty && !n->lost) || node_is_gone(n))
 		return 0; /* what has no name is published when somebody asks for it */
-	return node_publish(n, META_ORDERED, NULL);
+	int rc = node_publish(n, META_ORDERED, NULL);
+
+	return rc < 0 ? rc : node_told_lost(n);
 }
 
 static int row_seq(struct fs_node *n, uint64_t *ret)
@@ -269,6 +271,8 @@ int fs_fsync(struct fs_file *file, struct op_ctx *ctx, bool data_only)
 
 	mutex_lock(&n->lock);
 	rc = node_publish(n, META_DURABLE, NULL);
+	if (rc == 0)
+		rc = node_told_lost(n);
 	mutex_unlock(&n->lock);
 	if (rc == 0)
 		rc = row_seq(n, &seq);

@@ -53,6 +53,7 @@ struct fs_node {
 	/* Under fs->nodes_lock. */
 	uint64_t refs;
 	struct fs_place place;     /* where its name was last seen */
+	struct fs_place was;       /* before the last rename, which a revived set may have lost */
 	bool gone;                 /* its last name was removed through this mount */
 	struct row_attr last_attr; /* of a directory that is gone */
 	struct fs_now now;
@@ -60,6 +61,9 @@ struct fs_node {
 	struct mutex lock;
 	struct fs_dirty *dirty;  /* NULL: nothing to publish */
 	unsigned opens, writers; /* open files, and those that may write */
+	struct list files, dirs; /* open ones */
+	uint64_t published_seq;  /* of the newest publication */
+	int lost;                /* bytes that were written are gone: to be told by the next flush or fsync */
 	/* Under fs->dirty_lock. */
 	struct list dirty_node; /* of fs->dirty */
 	uint64_t dirty_since_ns;
@@ -258,6 +262,8 @@ int dirty_put_blob(struct fs *f, struct fs_dirty *d, const struct row_extent *e)
 /* Puts the unpublished bytes of [off, off + len) over dst, which holds the published ones. */
 int dirty_read(struct fs *f, struct fs_dirty *d, uint64_t off, uint64_t len, char *dst) WARN_UNUSED;
 unsigned dirty_find(const struct fs_dirty *d, uint64_t off); /* first segment that ends behind off */
+/* The bytes of a pending blob come back to memory; the blob is forgotten. */
+int dirty_blob_to_mem(struct fs *f, struct fs_dirty *d, unsigned i) WARN_UNUSED;
 /* Takes the memory of a SEG_MEM out of the list; the caller frees it. */
 char *dirty_steal(struct fs *f, struct fs_dirty *d, unsigned i, uint64_t *ret_len);
 int dirty_add_pending(struct fs_dirty *d, uint64_t id, const struct erasure_blob *eb) WARN_UNUSED;
@@ -278,6 +284,9 @@ int stream_segments(struct fs *f, struct fs_dirty *d) WARN_UNUSED;
 /* Bytes of an extent of a pending blob. */
 int pending_read(struct fs *f, struct fs_dirty *d, const struct row_extent *e, uint64_t from, uint64_t len, void *dst)
 	WARN_UNUSED;
+
+/* Blobs that were written before the set was revived will not be taken: their bytes are written anew. */
+int stream_renew(struct fs *f, struct fs_dirty *d) WARN_UNUSED;
 
 /* ---- fs_map.c: editing the extents of a file --------------------------------------------------------------- */
 struct map_edit { /* [off, off + len) is replaced by the extents, which lie inside it; the rest is a hole */
@@ -300,6 +309,8 @@ struct fs_attrs { /* attributes to be set with a publication, or alone */
 };
 /* With n->lock held. Publishes what is unpublished (and sets attributes, may be NULL). On failure the data is kept. */
 int node_publish(struct fs_node *n, enum meta_promise promise, const struct fs_attrs *attrs) WARN_UNUSED;
+/* With n->lock held: the error that flush and fsync have to tell, once. */
+int node_told_lost(struct fs_node *n) WARN_UNUSED;
 /* With n->lock held and nothing dirty: content of [off, off + *len) of `from` becomes that of n at `to`, by reference. *len:
  * what was copied, less at the end of `from` or when there are many extents. -QE_NOT_IMPLEMENTED: copy the bytes. */
 int node_copy(struct fs_node *n, struct fs_node *from, uint64_t off, uint64_t to, uint64_t *len) WARN_UNUSED;

@@ -69,6 +69,7 @@ static void node_free(struct fs_node *n)
 		store_unhold(n->fs->s, n->ino);
 	mutex_destroy(&n->lock);
 	free(n->place.name);
+	free(n->was.name);
 	free(n);
 }
 
@@ -236,6 +237,8 @@ void node_moved(struct fs *f, struct fs_move *m, uint64_t seq)
 		return;
 	list_del(&m->node);
 	n = seq ? find_locked(f, m->id) : NULL;
+	if (n && n->place.name)
+		place_set(&n->was, n->place.dir, str_of(n->place.name), n->place.seq);
 	if (n)
 		place_set(&n->place, m->dir, m->name, seq);
 	m->id = 0;
@@ -339,7 +342,7 @@ static int by_file(struct fs_node *n, struct meta_view *v, struct fs_where *ret)
 	return 1;
 }
 
-#define SPOTS_MAX 4
+#define SPOTS_MAX 5
 
 struct spot {
 	uint64_t dir;
@@ -357,7 +360,7 @@ static unsigned add_spot(struct spot *at, unsigned n, uint64_t dir, struct str n
 	return n + 1;
 }
 
-/* Where it was last seen, and where renames under way will put it. */
+/* Where it was last seen, where renames under way will put it, and where it was before the last one. */
 static unsigned spots(struct fs_node *n, struct spot at[SPOTS_MAX])
 {
 	unsigned count = 0;
@@ -371,6 +374,8 @@ static unsigned spots(struct fs_node *n, struct spot at[SPOTS_MAX])
 		if (m->id == n->ino)
 			count = add_spot(at, count, m->dir, m->name);
 	}
+	if (n->was.name)
+		count = add_spot(at, count, n->was.dir, str_of(n->was.name));
 	return count;
 }
 

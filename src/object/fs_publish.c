@@ -80,6 +80,8 @@ static int prepare(struct publication *p)
 	if (!d)
 		return 0;
 	rc = stream_end(f, d);
+	if (rc == 0)
+		rc = stream_renew(f, d);
 	/* Segments behind the end (holes left by a truncation) say nothing to the map: the size does. */
 	if (rc == 0)
 		rc = dirty_remove(f, d, d->size, UINT64_MAX - d->size);
@@ -428,6 +430,7 @@ static void published(struct fs_node *n, struct publication *p)
 {
 	if (p->kept)
 		store_edit_kept(n->fs->s, n->ino, p->kept);
+	n->published_seq = p->c.seq;
 	node_discard(n);
 }
 
@@ -445,11 +448,22 @@ int node_publish(struct fs_node *n, enum meta_promise promise, const struct fs_a
 	rc = prepare(&p);
 	if (rc == 0)
 		rc = node_run(&p.c);
-	if (rc == 0)
+	if (rc == 0) {
 		published(n, &p);
+		n->lost = lost ? lost : n->lost;
+	}
 	commit_fini(&p.c);
 	free(p.inline_ext);
-	return rc < 0 ? rc : lost;
+	return rc;
+}
+
+int node_told_lost(struct fs_node *n)
+{
+	int lost = n->lost;
+
+	mutex_assert_held(&n->lock);
+	n->lost = 0;
+	return lost;
 }
 
 int node_copy(struct fs_node *n, struct fs_node *from, uint64_t off, uint64_t to, uint64_t *len)

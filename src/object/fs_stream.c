@@ -299,6 +299,41 @@ int stream_segments(struct fs *f, struct fs_dirty *d)
 	return 0;
 }
 
+/* ---- Blobs from before the set was revived ----------------------------------------------------------------- */
+/* No row names the segment: it is told to the set for the time of reading, as one that is full. */
+static int segment_known(struct fs *f, const struct erasure_blob *eb)
+{
+	CLEANUP_ERASURE struct erasure_set *set = meta_erasure_hold(f->set);
+	struct segment_info info;
+
+	if (erasure_segment_get(set, eb->segment, &info))
+		return 0;
+	info = eb->info;
+	info.state = SEGMENT_SEALED;
+	info.sealed_4k = info.size_4k;
+	return erasure_segment_add(set, &info);
+}
+
+/* One blob at a time, so that little of it is in memory. */
+int stream_renew(struct fs *f, struct fs_dirty *d)
+{
+	for (unsigned i = 0; i < d->nblobs;) {
+		const struct erasure_blob *eb = &d->blob[i].eb;
+		if (meta_segment_taken(f->set, &eb->info)) {
+			i++;
+			continue;
+		}
+		int rc = segment_known(f, eb);
+		if (rc == 0)
+			rc = dirty_blob_to_mem(f, d, i);
+		if (rc == 0)
+			rc = stream_segments(f, d);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 /* ---- Reading what is not published ------------------------------------------------------------------------- */
 static int pending_crcs(void *arg, uint64_t first, unsigned n, uint32_t *ret)
 {

@@ -28,7 +28,7 @@ static void lister_close(struct lister *l)
 		walk_close(&l->walk);
 	l->walking = false;
 	if (l->view)
-		l->seq = MAX(l->seq, meta_view_consulted(l->view));
+		l->seq = meta_seq_both(l->store->set, l->seq, meta_view_consulted(l->view));
 	meta_view_close(l->view);
 	l->view = NULL;
 }

@@ -81,7 +81,7 @@ struct s3_request {
 	/* Answer */
 	uint64_t seq; /* what it reveals: object_wait */
 	struct object_waiter waiter;
-	bool answered, failed;
+	bool answered;
 	bool beginning;                   /* inside begin: an answer cannot wait there ... */
 	int deferred;                     /* ... so an error that must is given when the body or its end comes */
 	enum s3_out out;
@@ -151,8 +151,7 @@ bool s3_health(struct s3_request *r); /* answers a probe; false: it is none */
 /* ---- Answers (response.c) -------------------------------------------------------------------------------------------- */
 static inline void s3_reveals(struct s3_request *r, uint64_t seq)
 {
-	if (seq > r->seq)
-		r->seq = seq;
+	r->seq = meta_seq_both(object_store_set(r->srv->store), r->seq, seq);
 }
 void s3_reply_header(struct s3_request *r, const char *name, struct str value);
 void s3_reply_etag(struct s3_request *r, struct str etag);

@@ -56,7 +56,8 @@ static void on_waited(struct object_waiter *w, int rc)
 {
 	struct s3_request *r = CONTAINER_OF(w, struct s3_request, waiter);
 
-	if (rc < 0 && !r->failed) {
+	/* An error tells as much: that there is no such key, for one. */
+	if (rc < 0) {
 		if (r->free_fn)
 			r->free_fn(r->data);
 		r->free_fn = NULL;
@@ -180,7 +181,6 @@ static void render_error(struct s3_request *r, int rc)
 	struct str message = str_of(e->text);
 	size_t len;
 
-	r->failed = true;
 	r->status = (unsigned)e->http_status;
 	r->out = S3_OUT_EMPTY;
 	/* The cause is the client's own only when the request was wrong. */
@@ -208,7 +208,7 @@ static void render_error(struct s3_request *r, int rc)
 /* What the answer reveals is durable and the mounts know it. */
 static bool is_settled(const struct s3_request *r)
 {
-	return meta_durable_seq(object_store_set(r->srv->store)) >= r->seq && notify_done_seq(r->srv->store) >= r->seq;
+	return meta_seq_durable(object_store_set(r->srv->store), r->seq) && notify_done_seq(r->srv->store) >= r->seq;
 }
 
 void s3_error(struct s3_request *r, int rc)

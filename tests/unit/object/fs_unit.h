@@ -39,14 +39,22 @@ static inline void fsfix_unmount(struct fsfix *x)
 	x->fs = fs_free(x->fs);
 }
 
-static inline void fsfix_open(struct fsfix *x)
+static inline void fsfix_open_on(struct fsfix *x, bool faulty)
 {
 	memset(x, 0, sizeof *x);
-	fix_open(&x->f);
+	if (faulty)
+		fix_open_faulty(&x->f);
+	else
+		fix_open(&x->f);
 	op_ctx_init(&x->ctx, OP_FUSE);
 	x->ctx.uid = 1001;
 	x->ctx.gid = 1002;
 	fsfix_mount(x);
+}
+
+static inline void fsfix_open(struct fsfix *x)
+{
+	fsfix_open_on(x, false);
 }
 
 static inline void fsfix_close(struct fsfix *x)

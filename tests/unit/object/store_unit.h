@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "base/checksum.h"
-#include "drive/drive.h"
+#include "drive/drive_faulty.h"
 #include "object/store_internal.h"
 
 #define FIX_DRIVES 4
@@ -29,6 +29,7 @@ struct fix {
 	struct meta_set *set;
 	struct object_store *store;
 	struct op_ctx ctx;
+	struct fault_bench *bench; /* of fix_open_faulty: the drives lie, and nothing happens by time */
 };
 
 static inline int fix_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -45,7 +46,7 @@ static inline void fix_drive(struct fix *f, unsigned i)
 
 	snprintf(path, sizeof path, "%s/d%u", f->dir, i);
 	mkdir(path, 0755);
-	assert_int_equal(drive_posix_open(path, &f->drive[i]), 0);
+	assert_int_equal(f->bench ? drive_faulty_open(f->bench, path, &f->drive[i]) : drive_posix_open(path, &f->drive[i]), 0);
 }
 
 /* With the first of the drives. */
@@ -70,6 +71,7 @@ static inline void fix_start_with(struct fix *f, unsigned drives)
 	int rc;
 
 	mp.arg = &f->store;
+	mp.no_background = f->bench != NULL;
 	for (unsigned i = 0; i < drives; i++) {
 		fix_drive(f, i);
 		mp.drives[i] = f->drive[i];
@@ -96,14 +98,25 @@ static inline void fix_stop(struct fix *f, bool kill)
 		f->drive[i] = drive_close(f->drive[i]);
 }
 
-static inline void fix_open(struct fix *f)
+static inline void fix_open_on(struct fix *f, struct fault_bench *bench)
 {
 	memset(f, 0, sizeof *f);
+	f->bench = bench;
 	op_ctx_init(&f->ctx, OP_S3);
 	snprintf(f->dir, sizeof f->dir, "/tmp/quoin-object-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	fix_start(f);
 	assert_int_equal(object_bucket_create(f->store, &f->ctx, STR_LIT("bucket"), NULL, NULL), 0);
+}
+
+static inline void fix_open(struct fix *f)
+{
+	fix_open_on(f, NULL);
+}
+
+static inline void fix_open_faulty(struct fix *f)
+{
+	fix_open_on(f, fault_bench_new(1));
 }
 
 /* Counters are exact after every test. */
@@ -122,6 +135,8 @@ static inline void fix_close(struct fix *f)
 	fix_check(f);
 	fix_stop(f, false);
 	op_ctx_done(&f->ctx);
+	if (f->bench)
+		fault_bench_free(f->bench);
 	nftw(f->dir, fix_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
