@@ -378,6 +378,11 @@ int erasure_writer_finish(struct erasure_writer *w, struct erasure_blob *ret)
 	return 0;
 }
 
+uint64_t erasure_writer_epoch(const struct erasure_writer *w)
+{
+	return w->run.seg->info.epoch;
+}
+
 /* Only of stripes whose writes have all returned the room may be used again. */
 void erasure_writer_abort(struct erasure_writer *w)
 {

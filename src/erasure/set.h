@@ -177,6 +177,7 @@ int erasure_writer_push(struct erasure_writer *w, void *buf, uint32_t len, void 
 /* Waits for all cells; gives the unused end of the run back; w is freed, also on error. -EINVAL: nothing was pushed. */
 int erasure_writer_finish(struct erasure_writer *w, struct erasure_blob *ret) WARN_UNUSED;
 void erasure_writer_abort(struct erasure_writer *w);
+uint64_t erasure_writer_epoch(const struct erasure_writer *w); /* of its segment */
 /* Called (from any thread, no lock held) when a cell write to a slot fails or exceeds the drive timeout, or a flush
  * failed. Once per slot until the next erasure_set_writers. All I/O of the set may wait for fn: it only notes and wakes. */
 void erasure_on_slot_error(struct erasure_set *s, void (*fn)(void *arg, unsigned slot, int rc), void *arg);

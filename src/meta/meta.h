@@ -67,9 +67,9 @@ struct meta_set *meta_set_kill(struct meta_set *s);
 const uint8_t *meta_deployment_id(const struct meta_set *s);
 /* Where new blobs go. Held: erasure_set_unhold it. Another one takes its place when the set is revived. */
 struct erasure_set *meta_erasure_hold(struct meta_set *s);
-/* False: the segment is from before the set was revived. What was written to it and not committed is refused with
+/* False: a segment of that epoch is from before the set was revived. What was written to it and not committed is refused with
  * -QE_QUORUM_WRITE; who still wants its bytes reads them (erasure_segment_add makes it known) and writes them anew. */
-bool meta_segment_taken(struct meta_set *s, const struct segment_info *info);
+bool meta_epoch_taken(struct meta_set *s, uint64_t epoch);
 uint32_t meta_inline_max(const struct meta_set *s);
 
 /* ---- Views -------------------------------------------------------------------------------------------------------- */

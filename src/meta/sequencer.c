@@ -674,7 +674,7 @@ static int check_stripes(struct group *g, struct meta_batch *b)
 		const struct erasure_blob *eb = VEC_AT(&b->blobs, struct erasure_blob, i);
 		struct segment_info info;
 		/* On its way while the set was below W: what of its cells survived nobody looked at. */
-		if (!meta_segment_taken(s, &eb->info))
+		if (!meta_epoch_taken(s, eb->info.epoch))
 			return -QE_QUORUM_WRITE;
 		/* Its segment was reclaimed while it was on its way. */
 		if (!erasure_segment_get(s->erasure, eb->segment, &info) || info.state == SEGMENT_DEAD)

@@ -508,9 +508,9 @@ struct erasure_set *meta_erasure_hold(struct meta_set *s)
 	return erasure_set_hold(s->pub.erasure);
 }
 
-bool meta_segment_taken(struct meta_set *s, const struct segment_info *info)
+bool meta_epoch_taken(struct meta_set *s, uint64_t epoch)
 {
-	return info->epoch >= __atomic_load_n(&s->reign_epoch, __ATOMIC_RELAXED);
+	return epoch >= __atomic_load_n(&s->reign_epoch, __ATOMIC_RELAXED);
 }
 
 uint32_t meta_inline_max(const struct meta_set *s)

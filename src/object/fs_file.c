@@ -156,7 +156,7 @@ static int maybe_stream(struct fs *f, struct fs_dirty *d, uint64_t end)
 	char *mem;
 	int rc;
 
-	if (i >= d->n || d->seg[i].kind != SEG_MEM || d->seg[i].len < STREAM_MIN || d->seg[i].off + d->seg[i].len != end)
+	if (!meta_writable(f->set) || i >= d->n || d->seg[i].kind != SEG_MEM || d->seg[i].len < STREAM_MIN || d->seg[i].off + d->seg[i].len != end)
 		return 0;
 	rc = stream_end(f, d);
 	i = dirty_find(d, end - 1); /* what was streamed before has become segments */
@@ -181,7 +181,7 @@ static int write_bytes(struct fs *f, struct fs_dirty *d, const char *p, size_t l
 		if (rc < 0)
 			return rc;
 	}
-	if (len >= STREAM_MIN) {
+	if (len >= STREAM_MIN && meta_writable(f->set)) {
 		rc = stream_begin(f, d, off);
 		return rc < 0 ? rc : stream_append(f, d, p, len);
 	}

@@ -3,6 +3,9 @@
  * Writing file bytes to blobs before their publication. Blobs of a stream grow with it (4 MiB, then twice as long as
  * the one
  * before, up to 64 MiB): what a blob reserves and does not use is lost until its segment is reclaimed.
+ *
+ * A full stripe goes out when the next byte comes. So while the set cannot write, or was revived since the stream began
+ * (its segment takes nothing more), what has not gone out is in memory still, and stays there: stream_keep.
  */
 #include <stdlib.h>
 
@@ -20,6 +23,8 @@ struct fs_stream {
 	uint32_t fill;
 	struct row_extent *ext; /* the last one grows */
 	unsigned n, cap;
+	struct row_extent out_ext; /* the last one as it was when the last stripe went out */
+	unsigned out_n;            /* how many there were */
 };
 
 /* ---- Stripe buffers ---------------------------------------------------------------------------------------- */
@@ -109,13 +114,28 @@ static struct row_extent *extent_now(struct fs_stream *s, uint64_t off, bool beg
 	return e;
 }
 
+/* The buffer goes out. */
+static int push_buf(struct fs *f, struct fs_stream *s)
+{
+	int rc = push(f, s->w, s->buf, s->fill);
+
+	s->buf = NULL;
+	s->fill = 0;
+	s->out_n = s->n;
+	s->out_ext = s->ext[s->n - 1];
+	return rc;
+}
+
 /* Takes up to len bytes for offset off of the file: what fits into the stripe and the extent. */
 static ssize_t take(struct fs *f, struct fs_stream *s, uint64_t off, bool begin, const char *p, size_t len)
 {
-	struct row_extent *e = extent_now(s, off, begin);
+	struct row_extent *e;
+	int rc = s->fill == f->stripe_bytes ? push_buf(f, s) : 0;
 	size_t n;
-	int rc = 0;
 
+	if (rc < 0)
+		return rc;
+	e = extent_now(s, off, begin);
 	if (!e)
 		return -ENOMEM;
 	if (!s->buf)
@@ -129,12 +149,7 @@ static ssize_t take(struct fs *f, struct fs_stream *s, uint64_t off, bool begin,
 	e->len += n;
 	s->len += n;
 	s->fill += (uint32_t)n;
-	if (s->fill == f->stripe_bytes) {
-		rc = push(f, s->w, s->buf, s->fill);
-		s->buf = NULL;
-		s->fill = 0;
-	}
-	return rc < 0 ? rc : (ssize_t)n;
+	return (ssize_t)n;
 }
 
 /* The blob is complete; s is freed, also on error. */
@@ -145,8 +160,7 @@ static int stream_finish(struct fs *f, struct fs_stream *s, struct erasure_blob 
 	if (s->fill) {
 		/* The rest of the last cells is padding, which is checksummed. */
 		memset(s->buf + s->fill, 0, f->stripe_bytes - s->fill);
-		rc = push(f, s->w, s->buf, s->fill);
-		s->buf = NULL;
+		rc = push_buf(f, s);
 	}
 	if (rc < 0) {
 		erasure_writer_abort(s->w);
@@ -194,6 +208,39 @@ static int stream_lost(struct fs *f, struct fs_dirty *d, int rc)
 	return rc;
 }
 
+/* Nothing more can go out. */
+static bool is_cut_off(struct fs *f, const struct fs_stream *s)
+{
+	return !meta_writable(f->set) || !meta_epoch_taken(f->set, erasure_writer_epoch(s->w));
+}
+
+/* What went out becomes segments and a pending blob, what did not comes back to memory. */
+static int stream_keep(struct fs *f, struct fs_dirty *d)
+{
+	struct fs_stream *s = d->stream;
+	uint64_t out = s->len - s->fill;
+	struct erasure_blob eb;
+	int rc = 0;
+
+	if (out)
+		rc = erasure_writer_finish(s->w, &eb);
+	else
+		erasure_writer_abort(s->w);
+	if (rc < 0)
+		return stream_lost(f, d, rc);
+	d->stream = NULL;
+	if (out)
+		rc = dirty_add_pending(d, s->blob, &eb);
+	for (unsigned i = 0; rc == 0 && i < s->out_n; i++)
+		rc = dirty_put_blob(f, d, i + 1 < s->out_n ? &s->ext[i] : &s->out_ext);
+	if (rc == 0 && s->fill)
+		rc = dirty_put_mem(f, d, s->off + out, s->buf, s->fill);
+	stream_free(f, s);
+	if (rc < 0)
+		d->error = rc;
+	return rc;
+}
+
 int stream_end(struct fs *f, struct fs_dirty *d)
 {
 	struct fs_stream *s = d->stream;
@@ -206,6 +253,8 @@ int stream_end(struct fs *f, struct fs_dirty *d)
 		stream_abort(f, d);
 		return 0;
 	}
+	if (is_cut_off(f, s))
+		return stream_keep(f, d);
 	rc = stream_finish(f, s, &eb);
 	if (rc < 0)
 		return stream_lost(f, d, rc);
@@ -227,6 +276,10 @@ int stream_append(struct fs *f, struct fs_dirty *d, const void *p, size_t len)
 	while (rc == 0 && len > 0) {
 		ssize_t n;
 
+		if (is_cut_off(f, d->stream)) {
+			rc = stream_keep(f, d);
+			return rc < 0 ? rc : dirty_put_mem(f, d, off, p, len);
+		}
 		if (d->stream->len == d->stream->room) {
 			d->room = d->stream->room * 2;
 			rc = stream_begin(f, d, off);
@@ -319,7 +372,7 @@ int stream_renew(struct fs *f, struct fs_dirty *d)
 {
 	for (unsigned i = 0; i < d->nblobs;) {
 		const struct erasure_blob *eb = &d->blob[i].eb;
-		if (meta_segment_taken(f->set, &eb->info)) {
+		if (meta_epoch_taken(f->set, eb->info.epoch)) {
 			i++;
 			continue;
 		}

@@ -129,6 +129,41 @@ static void bytes_in_blobs_survive(void **state)
 	fsfix_close(&x);
 }
 
+/* Some of it in stripes that went out, the rest in a stripe that is being filled. */
+static void bytes_of_a_stream_survive(void **state)
+{
+	start();
+	struct fs_file *file = file_with("a", "");
+	for (uint64_t at = 0; at < BYTES; at += 100000)
+		write_bytes(file, at, 100000);
+	fall(false);
+	write_bytes(file, BYTES, 300000);
+	write_bytes(file, BYTES + 300000, 1u << 20);
+	rise();
+	write_bytes(file, BYTES + 300000 + (1u << 20), 2000000);
+	check_bytes(file, BYTES + 2300000 + (1u << 20));
+	assert_int_equal(fs_fsync(file, &x.ctx, false), 0);
+	check_bytes(file, BYTES + 2300000 + (1u << 20));
+	x_close(&x, file);
+	fsfix_close(&x);
+}
+
+/* The stream is met only when the set writes again. */
+static void a_stream_that_slept_over_it_goes_on(void **state)
+{
+	start();
+	struct fs_file *file = file_with("a", "");
+	for (uint64_t at = 0; at < BYTES; at += 100000)
+		write_bytes(file, at, 100000);
+	fall(false);
+	rise();
+	write_bytes(file, BYTES, 2000000);
+	assert_int_equal(fs_fsync(file, &x.ctx, false), 0);
+	check_bytes(file, BYTES + 2000000);
+	x_close(&x, file);
+	fsfix_close(&x);
+}
+
 static void what_was_published_and_taken_back_is_told(void **state)
 {
 	start();
@@ -203,6 +238,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_in_memory_survive),
 		cmocka_unit_test(bytes_in_blobs_survive),
+		cmocka_unit_test(bytes_of_a_stream_survive),
+		cmocka_unit_test(a_stream_that_slept_over_it_goes_on),
 		cmocka_unit_test(what_was_published_and_taken_back_is_told),
 		cmocka_unit_test(a_rename_that_was_taken_back_leaves_open_files_usable),
 		cmocka_unit_test(a_removal_that_was_taken_back_leaves_the_file),
