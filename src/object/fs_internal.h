@@ -61,7 +61,6 @@ struct fs_node {
 	struct mutex lock;
 	struct fs_dirty *dirty;  /* NULL: nothing to publish */
 	unsigned opens, writers; /* open files, and those that may write */
-	struct list files, dirs; /* open ones */
 	uint64_t published_seq;  /* of the newest publication */
 	int lost;                /* bytes that were written are gone: to be told by the next flush or fsync */
 	/* Under fs->dirty_lock. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "meta/set_internal.h"
@@ -588,6 +589,121 @@ static void at_random(void **state)
 	assert_true(revived > 15);
 }
 
+/* ---- While others work -------------------------------------------------------------------------------------------- */
+#define WORKERS 2
+#define FALLS 6
+
+/* Each writer puts rows 1, 2, 3, ... of its own and goes on when one is answered. */
+struct writer {
+	uint64_t id, answered; /* atomic */
+	bool *stop;
+};
+
+static int put_row(uint64_t id, uint64_t n)
+{
+	struct meta_batch *b = meta_batch_new(f.s, META_DURABLE, OP_S3);
+	struct meta_key k;
+
+	key_u64_u64(&k, id, n);
+	meta_batch_put(b, TABLE_QUEUE, &k, STR_LIT("row"), 0);
+	int rc = meta_commit(b);
+	meta_batch_free(b);
+	return rc;
+}
+
+static void *writer_main(void *arg)
+{
+	struct writer *w = arg;
+
+	while (!__atomic_load_n(w->stop, __ATOMIC_RELAXED)) {
+		uint64_t n = w->answered + 1;
+		int rc = put_row(w->id, n);
+		if (rc == 0)
+			__atomic_store_n(&w->answered, n, __ATOMIC_RELEASE);
+		else if (rc != -QE_QUORUM_WRITE && rc != -QE_UNKNOWN_OUTCOME)
+			fail_msg("put: %s", err_text(rc));
+		else
+			clock_sleep_ns(NS_PER_MS);
+	}
+	return NULL;
+}
+
+/* In one view a writer's rows have no gap, and none that was answered before is lacking. */
+static void look(const struct writer *w)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	uint64_t answered = __atomic_load_n(&w->answered, __ATOMIC_ACQUIRE), n = 0;
+	struct meta_iter *it;
+	struct meta_row row;
+	struct meta_key k;
+
+	assert_int_equal(meta_view_open(f.s, &v), 0);
+	assert_int_equal(meta_iter_open(v, TABLE_QUEUE, &it), 0);
+	key_u64_u64(&k, w->id, 0);
+	int rc = meta_iter_seek(it, k.b, k.len, &row);
+	for (; rc > 0 && be64_get(row.key.p) == w->id; rc = meta_iter_next(it, &row))
+		assert_int_equal(be64_get(row.key.p + 8), ++n);
+	meta_iter_close(it);
+	assert_true(rc >= 0);
+	assert_true(n >= answered);
+}
+
+static void *reader_main(void *arg)
+{
+	struct writer *w = arg;
+
+	while (!__atomic_load_n(w->stop, __ATOMIC_RELAXED))
+		look(w);
+	return NULL;
+}
+
+static void fall_and_rise(uint32_t slots)
+{
+	for (unsigned i = 0; i < f.n; i++)
+		if (slots & SLOT(i))
+			isr_slot_error(f.s, i, -EIO);
+	while (meta_writable(f.s))
+		clock_sleep_ns(NS_PER_MS);
+	if (rnd_below(2))
+		fault_bench_power_loss_by(f.bench, slots, keep_none, NULL);
+	take_away(slots);
+	must_revive(slots);
+}
+
+static void readers_and_writers_go_on(void **state)
+{
+	static const uint32_t falls[] = {SLOT(0) | SLOT(1), SLOT(1) | SLOT(2), SLOT(2) | SLOT(3), SLOT(0) | SLOT(1) | SLOT(2)};
+	struct writer w[WORKERS];
+	pthread_t t[2 * WORKERS];
+	bool stop = false;
+
+	fixture_start(&f, 4, 2, true);
+	f.p.no_background = false;
+	fixture_reopen(&f, ALL(&f));
+	for (unsigned i = 0; i < WORKERS; i++) {
+		w[i] = (struct writer){.id = i + 1, .stop = &stop};
+		assert_int_equal(pthread_create(&t[2 * i], NULL, writer_main, &w[i]), 0);
+		assert_int_equal(pthread_create(&t[2 * i + 1], NULL, reader_main, &w[i]), 0);
+	}
+	for (unsigned i = 0; i < FALLS; i++) {
+		uint64_t before = __atomic_load_n(&w[0].answered, __ATOMIC_ACQUIRE);
+		fall_and_rise(falls[i % ARRAY_SIZE(falls)]);
+		while (__atomic_load_n(&w[0].answered, __ATOMIC_ACQUIRE) < before + 20)
+			clock_sleep_ns(NS_PER_MS);
+		if (i % 2)
+			assert_int_equal(meta_checkpoint(f.s), 0);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		pthread_join(t[i], NULL);
+	fixture_kill(&f);
+	lose_power(&f, 0, 0);
+	fixture_reopen(&f, ALL(&f));
+	for (unsigned i = 0; i < WORKERS; i++)
+		look(&w[i]);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -602,6 +718,7 @@ int main(void)
 		cmocka_unit_test(an_attempt_that_fails_changes_nothing),
 		cmocka_unit_test(strangers_are_refused),
 		cmocka_unit_test(at_random),
+		cmocka_unit_test(readers_and_writers_go_on),
 	};
 	rnd_init((uint64_t)clock_wall_ns());
 	return cmocka_run_group_tests(tests, NULL, NULL);
