@@ -156,7 +156,9 @@ static int maybe_stream(struct fs *f, struct fs_dirty *d, uint64_t end)
 	char *mem;
 	int rc;
 
-	if (!meta_writable(f->set) || i >= d->n || d->seg[i].kind != SEG_MEM || d->seg[i].len < STREAM_MIN || d->seg[i].off + d->seg[i].len != end)
+	if (!meta_writable(f->set))
+		return 0; /* it stays in memory */
+	if (i >= d->n || d->seg[i].kind != SEG_MEM || d->seg[i].len < STREAM_MIN || d->seg[i].off + d->seg[i].len != end)
 		return 0;
 	rc = stream_end(f, d);
 	i = dirty_find(d, end - 1); /* what was streamed before has become segments */

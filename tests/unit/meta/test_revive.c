@@ -214,6 +214,62 @@ static void hung_write_keeps_its_drive_out_H33(void **state)
 	fixture_end(&f);
 }
 
+/* It never failed, but what was begun on it has not returned when the others come back. */
+static void a_write_under_way_keeps_its_drive_out(void **state)
+{
+	uint8_t *data = aligned_alloc(4096, 1u << 20);
+	struct erasure_writer *w;
+	struct meta_stats st;
+
+	start(4, 2);
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	memset(data, 7, 1u << 20);
+	assert_int_equal(erasure_writer_open(f.s->erasure, 100000, &w), 0);
+	fault_bench_rule(f.bench, &(struct fault_rule){
+		.kind = FAULT_HANG, .slot = 3, .op = DRIVE_IO_WRITE, .nth = 1, .once = true});
+	assert_int_equal(erasure_writer_push(w, data, 100000, NULL, NULL), 0);
+	isr_slot_error(f.s, 0, -EIO);
+	isr_slot_error(f.s, 1, -EIO);
+	meta_drive(f.s);
+	assert_false(meta_writable(f.s));
+	take_away(SLOT(0) | SLOT(1));
+	must_revive(SLOT(0) | SLOT(1));
+	meta_stats(f.s, &st);
+	assert_int_not_equal(st.isr.slot[3].state, ISR_IN);
+	assert_int_equal(put(&f, META_DURABLE, 3, 33), 0);
+	assert_int_equal(release(3), -EBUSY);
+	fault_bench_release(f.bench);
+	erasure_writer_abort(w);
+	take_away(SLOT(3));
+	fixture_kill(&f);
+	fault_bench_rule(f.bench, NULL);
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(get(&f, 1), 11);
+	assert_int_equal(get(&f, 3), 33);
+	expect_counters(&f);
+	free(data);
+	fixture_end(&f);
+}
+
+/* Drives that lied: what this process answered is on none of them, and no header tells. */
+static void what_was_durable_is_not_given_up(void **state)
+{
+	start(3, 1);
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	fault_bench_rule(f.bench, &(struct fault_rule){.kind = FAULT_LOST, .slot = -1, .op = DRIVE_IO_WRITE, .nth = 1});
+	assert_int_equal(put(&f, META_DURABLE, 2, 22), 0);
+	for (unsigned i = 0; i < f.n; i++)
+		isr_slot_error(f.s, i, -EIO);
+	meta_tick(f.s);
+	assert_false(meta_writable(f.s));
+	fault_bench_rule(f.bench, NULL);
+	take_away(ALL(&f));
+	assert_int_equal(revive(ALL(&f)), -QE_CORRUPT);
+	assert_non_null(strstr(f.detail, "a hole"));
+	assert_false(meta_writable(f.s));
+	fixture_end(&f);
+}
+
 /* ---- What is known of the old state ------------------------------------------------------------------------------- */
 /* Three puts of which the last two are dropped: below W by slots 1 and 2, slot 0 is replaced by nothing. */
 static void fall_with_a_suffix(void)
@@ -710,6 +766,8 @@ int main(void)
 		cmocka_unit_test(cell_lost_with_its_drive_H25),
 		cmocka_unit_test(failed_flush_is_not_read_back_H26),
 		cmocka_unit_test(hung_write_keeps_its_drive_out_H33),
+		cmocka_unit_test(a_write_under_way_keeps_its_drive_out),
+		cmocka_unit_test(what_was_durable_is_not_given_up),
 		cmocka_unit_test(what_nobody_kept_is_gone_and_its_numbers_too),
 		cmocka_unit_test(a_view_stays_one_state),
 		cmocka_unit_test(an_upload_on_its_way_fails),
