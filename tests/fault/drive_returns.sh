@@ -84,9 +84,14 @@ rm -r "$(drive 2)"
 brought_back 2
 expect_within 90 state_is "$slot" in
 
-# when the daemon is killed and starts with what came back and the least of the others, then all is read
+# when all is healed that it missed, then it carries the set with one other: everything is read, by both faces
+healed() {
+	[ "$(admin_info .set.missing_ranges)" = 0 ]
+}
+expect_within 120 healed
 kill_quoin
 taken_away 3
+taken_away 4
 launch_quoin
 wait_ready
 verify_tree

@@ -552,29 +552,32 @@ int put_blob(struct fixture *f, enum meta_promise promise, uint64_t key, uint64_
 	return put_content(f, promise, key, &ct, add_inline);
 }
 
-static void nothing(void *arg)
+/* Each part has a buffer of its own, which stays until the last of its writes has returned: a hung one reads it late. */
+static int push_part(struct erasure_writer *w, uint64_t seed, uint32_t at, uint32_t len, uint32_t stripe)
 {
+	CLEANUP_FREE uint8_t *all = malloc(at + len);
+	uint8_t *part = aligned_alloc(4096, stripe);
+
+	pattern(seed, all, at + len);
+	memcpy(part, all + at, len);
+	return erasure_writer_push(w, part, len, free, part);
 }
 
 int large_begin(struct fixture *f, uint64_t seed, uint32_t len, struct erasure_blob *ret)
 {
 	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(f->s);
 	uint32_t stripe = erasure_stripe_bytes(e, SEGMENT_LARGE);
-	uint8_t *data = aligned_alloc(4096, (len / stripe + 1) * (size_t)stripe);
 	struct erasure_writer *w;
-
-	pattern(seed, data, len);
 	int rc = erasure_writer_open(e, len, &w);
-	if (rc == 0) {
-		for (uint32_t at = 0; rc == 0 && at < len; at += stripe)
-			rc = erasure_writer_push(w, data + at, len - at < stripe ? len - at : stripe, nothing, NULL);
-		int end = erasure_writer_finish(w, ret);
-		if (rc < 0 && end == 0)
-			erasure_blob_free(ret);
-		rc = rc ? rc : end;
-	}
-	free(data);
-	return rc;
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t at = 0; rc == 0 && at < len; at += stripe)
+		rc = push_part(w, seed, at, MIN(len - at, stripe), stripe);
+	int end = erasure_writer_finish(w, ret);
+	if (rc < 0 && end == 0)
+		erasure_blob_free(ret);
+	return rc ? rc : end;
 }
 
 /* With one thread there is no conflict: the blob is taken over by the first batch. */
