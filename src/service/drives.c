@@ -19,6 +19,7 @@
 
 #define PERIOD_NS (3 * NS_PER_S)
 #define BACKOFF_NS (60 * NS_PER_S)
+#define SET_PERIODS 4 /* at most, between attempts to write again: clients wait for it */
 #define GONE "its directory is gone"
 
 struct entry {
@@ -374,7 +375,7 @@ static void revive(struct drives *k)
 	if (rc < 0) {
 		if (k->set_failures == 0)
 			log_warn("meta", "the set cannot write yet: %s", *ctx.detail ? ctx.detail : err_text(rc));
-		k->set_retry_ns = clock_mono_ns() + pause_of(k, k->set_failures++);
+		k->set_retry_ns = clock_mono_ns() + MIN(pause_of(k, k->set_failures++), SET_PERIODS * k->period_ns);
 	} else {
 		k->set_failures = 0;
 	}

@@ -295,9 +295,14 @@ import fcntl, os, struct, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack("I", 2))' "$TEST_DIR/drive$1"
 }
 
-# disk_returns N: it is back at its place, with what had been flushed.
+# disk_returns N: it is back at its place, with what had been flushed. The daemon lets go of the dead one first: as long as
+# somebody has a file of it open, a mount of the same disk is the dead one again.
+disk_unused() {
+	[ -z "$(losetup -j "$TEST_DIR/disk$1")" ]
+}
 disk_returns() {
 	umount -l "$TEST_DIR/drive$1"
+	expect_within 30 disk_unused "$1"
 	mount -o loop "$TEST_DIR/disk$1" "$TEST_DIR/drive$1"
 }
 
