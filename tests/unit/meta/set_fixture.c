@@ -558,6 +558,8 @@ static int push_part(struct erasure_writer *w, uint64_t seed, uint32_t at, uint3
 	CLEANUP_FREE uint8_t *all = malloc(at + len);
 	uint8_t *part = aligned_alloc(4096, stripe);
 
+	assert_non_null(all);
+	assert_non_null(part);
 	pattern(seed, all, at + len);
 	memcpy(part, all + at, len);
 	return erasure_writer_push(w, part, len, free, part);
