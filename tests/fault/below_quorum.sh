@@ -59,7 +59,7 @@ let_go() {
 }
 
 # given
-make_disks 4 700M
+make_disks 4 1500M
 on_exit 'for i in 1 2 3 4; do umount -l "$TEST_DIR/drive$i" 2>/dev/null; done'
 start_quoin
 make_tree 1
