@@ -44,10 +44,14 @@ static void waited(struct object_waiter *w, int rc)
 {
 	struct answer *a = CONTAINER_OF(w, struct answer, waiter);
 
-	reply(a, a->rc < 0 ? a->rc : rc);
+	/* Below the write quorum nothing more becomes durable, and an operator needs the state of the set most. What a key
+	 * holds is another matter (R5'). */
+	if (a->rc < 0 || !str_eqc(a->call.path, "inspect"))
+		rc = a->rc;
+	reply(a, rc);
 }
 
-/* What an answer shows must be durable first (STORAGE.md, Visibility): everything that is applied now. */
+/* What an answer shows must be durable first (STORAGE.md, Visibility), or never will be: everything that is applied now. */
 static void answer(struct answer *a)
 {
 	struct object_store *s = a->admin->store;

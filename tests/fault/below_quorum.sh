@@ -82,6 +82,7 @@ round() {
 
 	# then writes are refused cleanly, by both faces, and what is read is right
 	expect_within 30 refused
+	assert_eq "$(admin_info .set.writable)" false
 	assert_fails touch "$(mnt)/known/touch"
 	assert_match "$(cat "$TEST_DIR/stderr")" '[Rr]ead-only|Input/output'
 	verify_tree --may-fail
