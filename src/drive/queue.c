@@ -108,7 +108,7 @@ void drive_queue_submit(struct drive_queue *q, struct drive_io *io)
 
 static void prepare(struct io_uring_sqe *sqe, struct drive_io *io)
 {
-	char *p = (char *)io->buf + io->moved;
+	char *p = io->buf ? (char *)io->buf + io->moved : NULL; /* of a sync */
 	unsigned len = (unsigned)MIN(io->len - io->moved, (size_t)MAX_TRANSFER);
 	uint64_t off = io->off + io->moved;
 
