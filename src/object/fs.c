@@ -59,11 +59,15 @@ static struct fs *fs_destroy(struct fs *f)
 	if (f->root)
 		node_unref(f->root);
 	ASSERT(list_empty(&f->dirty));
-	if (f->nodes.count) /* the kernel forgets nothing when a connection is cut */
+	if (f->nodes.count) /* the kernel closes and forgets nothing when a connection is cut */
 		log_debug("fs", "nodes were not forgotten n=%zu", f->nodes.count);
 	while (f->nodes.count) {
 		struct fs_node *n = nodes_any(f);
 
+		node_ref(n);
+		while (!list_empty(&n->files))
+			fs_release(LIST_ENTRY(n->files.next, struct fs_file, open));
+		dirs_close(n);
 		fs_forget(n, n->refs);
 	}
 	hash_done(&f->nodes);

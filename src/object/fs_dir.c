@@ -29,6 +29,7 @@ struct given { /* a name given out: where it lies in the directory's bytes */
 };
 
 struct fs_dir {
+	struct list open; /* node->dirs */
 	struct fs_node *node;
 	struct mutex lock; /* LOCK_HANDLE: one reader at a time */
 	struct given *given;
@@ -307,6 +308,12 @@ static int give(struct fs_dir *d, uint64_t off, const struct item *it)
 	return 0;
 }
 
+void dirs_close(struct fs_node *n)
+{
+	while (!list_empty(&n->dirs))
+		fs_closedir(LIST_ENTRY(n->dirs.next, struct fs_dir, open));
+}
+
 /* ---- The face ---------------------------------------------------------------------------------------------- */
 int fs_opendir(struct fs *f, struct op_ctx *ctx, struct fs_node *n, struct fs_dir **ret)
 {
@@ -320,12 +327,18 @@ int fs_opendir(struct fs *f, struct op_ctx *ctx, struct fs_node *n, struct fs_di
 	mutex_init(&d->lock, LOCK_HANDLE);
 	d->node = node_ref(n);
 	d->first = UINT64_MAX;
+	mutex_lock(&n->lock);
+	list_add_tail(&n->dirs, &d->open);
+	mutex_unlock(&n->lock);
 	*ret = d;
 	return 0;
 }
 
 void fs_closedir(struct fs_dir *d)
 {
+	mutex_lock(&d->node->lock);
+	list_del(&d->open);
+	mutex_unlock(&d->node->lock);
 	node_unref(d->node);
 	mutex_destroy(&d->lock);
 	arena_free(&d->arena);

@@ -32,6 +32,7 @@ int fs_open(struct fs *f, struct op_ctx *ctx, struct fs_node *n, int flags, stru
 	if (rc == 0) {
 		n->opens++;
 		n->writers += file->writes;
+		list_add_tail(&n->files, &file->open);
 	}
 	mutex_unlock(&n->lock);
 	if (rc < 0) {
@@ -61,6 +62,7 @@ void fs_release(struct fs_file *file)
 	int rc = 0;
 
 	mutex_lock(&n->lock);
+	list_del(&file->open);
 	n->opens--;
 	n->writers -= file->writes;
 	if (n->dirty && n->opens == 0 && node_is_gone(n))

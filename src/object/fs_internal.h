@@ -61,6 +61,7 @@ struct fs_node {
 	struct mutex lock;
 	struct fs_dirty *dirty;  /* NULL: nothing to publish */
 	unsigned opens, writers; /* open files, and those that may write */
+	struct list files, dirs; /* open ones */
 	uint64_t published_seq;  /* of the newest publication */
 	int lost;                /* bytes that were written are gone: to be told by the next flush or fsync */
 	/* Under fs->dirty_lock. */
@@ -72,6 +73,7 @@ struct fs_node {
 };
 
 struct fs_file {
+	struct list open;     /* node->files */
 	struct fs_node *node; /* one reference */
 	int flags;
 	bool writes;
@@ -222,6 +224,7 @@ struct str xattr_without(struct arena *a, struct str kv, struct str name);
 /* The name, in the arena, and kind of the entry of a directory that stands for this file or directory. -ENOENT. */
 int find_by_id(struct fs *f, struct meta_view *v, struct arena *a, uint64_t dir, uint64_t id, struct str *ret_name,
                enum fs_kind *ret_kind) WARN_UNUSED;
+void dirs_close(struct fs_node *n); /* open directories that nobody will release */
 
 /* ---- fs_dirty.c: ranges of a file that are not published --------------------------------------------------- */
 enum seg_kind { SEG_MEM, SEG_BLOB, SEG_HOLE };

@@ -59,6 +59,8 @@ static struct fs_node *node_new(struct fs *f, uint64_t ino, enum fs_kind kind)
 	n->refs = 1;
 	mutex_init(&n->lock, LOCK_FILE);
 	list_init(&n->dirty_node);
+	list_init(&n->files);
+	list_init(&n->dirs);
 	return n;
 }
 
