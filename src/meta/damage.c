@@ -172,19 +172,13 @@ int meta_heal_damage(struct meta_healer *h)
 static int find_blob(struct meta_healer *h, uint64_t blob, struct damage_item *ret)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct meta_row row;
-	struct meta_key k;
 	struct row_blob r;
 	int rc = meta_view_open(h->s, &v);
 
-	if (rc < 0)
-		return rc;
-	key_u64(&k, blob);
-	rc = meta_get_k(v, TABLE_BLOB, &k, &row);
+	if (rc == 0)
+		rc = blob_row_get(v, blob, &r);
 	if (rc <= 0)
 		return rc;
-	if (row_blob_decode(row.body, &r) < 0)
-		return -QE_CORRUPT;
 	if (r.place == BLOB_LARGE)
 		*ret = (struct damage_item){r.segment, blob, 0, UINT32_MAX};
 	else

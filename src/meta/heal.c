@@ -14,8 +14,6 @@
 #include "base/log.h"
 #include "meta/heal_internal.h"
 
-#define PAGE_ROWS 4096
-
 struct range { /* a `missing` row of a drive that is in */
 	uint64_t segment, seq, bytes; /* bytes: expected */
 	uint32_t from_4k, to_4k;
@@ -206,8 +204,14 @@ static bool is_open(const struct meta_healer *h, uint64_t segment)
 	return erasure_segment_get(h->erasure, segment, &info) && info.state == SEGMENT_OPEN;
 }
 
-static int add_range(struct meta_healer *h, struct vec *ranges, uint32_t slots, const struct meta_row *row)
+struct finding {
+	struct vec *ranges;
+	uint32_t slots;
+};
+
+static int add_range(struct meta_healer *h, void *arg, const struct meta_row *row)
 {
+	const struct finding *to = arg;
 	struct row_missing m;
 	struct range r = {.seq = row->seq};
 
@@ -217,43 +221,18 @@ static int add_range(struct meta_healer *h, struct vec *ranges, uint32_t slots, 
 	r.segment = be64_get(row->key.p + 1);
 	r.from_4k = be32_get(row->key.p + 9);
 	r.to_4k = m.to_4k;
-	if (r.slot >= h->s->n || !(slots & 1u << r.slot))
+	if (r.slot >= h->s->n || !(to->slots & 1u << r.slot))
 		return 0;
 	if (failed_lately(h, &r) || is_open(h, r.segment)) {
 		h->waits = true;
 		return 0;
 	}
 	r.bytes = expected_bytes(h, &r);
-	struct range *at = vec_push(ranges, sizeof *at);
+	struct range *at = vec_push(to->ranges, sizeof *at);
 	if (!at)
 		return -ENOMEM;
 	*at = r;
 	return 0;
-}
-
-static int find_page(struct meta_healer *h, struct vec *ranges, uint32_t slots, struct meta_key *from)
-{
-	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct meta_iter *it;
-	struct meta_row row;
-	unsigned seen = 0;
-	int bad = 0, rc = meta_view_open(h->s, &v);
-
-	if (rc == 0)
-		rc = meta_iter_open(v, TABLE_MISSING, &it);
-	if (rc < 0)
-		return rc;
-	for (rc = meta_iter_seek(it, from->b, from->len, &row); rc > 0; rc = meta_iter_next(it, &row)) {
-		if (seen++ == PAGE_ROWS)
-			break;
-		bad = add_range(h, ranges, slots, &row);
-		if (bad < 0)
-			break;
-	}
-	if (rc > 0)
-		key_str(from, row.key);
-	meta_iter_close(it);
-	return bad < 0 ? bad : rc;
 }
 
 static int by_segment(const void *a, const void *b)
@@ -278,7 +257,7 @@ static int find_ranges(struct meta_healer *h, struct vec *ranges)
 	h->waits = false;
 	if (rc == 0)
 		do
-			rc = find_page(h, ranges, slots, &k);
+			rc = live_page(h, TABLE_MISSING, &k, add_range, &(struct finding){ranges, slots});
 		while (rc > 0);
 	if (rc == 0 && ranges->n)
 		qsort(ranges->p, ranges->n, sizeof(struct range), by_segment);

@@ -37,6 +37,10 @@ uint32_t heal_slots(struct meta_set *s);  /* drives that are in and can be used 
 uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment); /* those of them that lack nothing of the segment */
 
 /* live.c */
+/* fn for a page of the table's rows from *from on, in a view of its own. 1: the next page begins at *from; 0: that was the
+ * last; or the first error of fn. */
+typedef int (*live_row_fn)(struct meta_healer *h, void *arg, const struct meta_row *row);
+int live_page(struct meta_healer *h, enum meta_table t, struct meta_key *from, live_row_fn fn, void *arg) WARN_UNUSED;
 /* Large blobs of the segments >= from for which wanted() is true, in one pass. What is there is complete up to
  * h->blob_upto, which is UINT64_MAX when all went into memory. 0, -QE_BUSY: told to end, other errors. */
 int live_collect(struct meta_healer *h, uint64_t from, bool (*wanted)(void *arg, uint64_t segment), void *arg) WARN_UNUSED;

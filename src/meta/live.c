@@ -58,8 +58,9 @@ struct pass {
 	void *arg;
 };
 
-static int visit_blob(struct meta_healer *h, const struct pass *p, const struct meta_row *row)
+static int visit_blob(struct meta_healer *h, void *arg, const struct meta_row *row)
 {
+	const struct pass *p = arg;
 	struct row_blob r;
 
 	if (row->key.len != 8 || row_blob_decode(row->body, &r) < 0)
@@ -69,8 +70,7 @@ static int visit_blob(struct meta_healer *h, const struct pass *p, const struct 
 	return add_blob(h, &(struct live_blob){r.segment, be64_get(row->key.p), r.offset_4k});
 }
 
-/* 1: the next page begins at *from. */
-static int collect_page(struct meta_healer *h, const struct pass *p, struct meta_key *from)
+int live_page(struct meta_healer *h, enum meta_table t, struct meta_key *from, live_row_fn fn, void *arg)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct meta_iter *it;
@@ -79,13 +79,13 @@ static int collect_page(struct meta_healer *h, const struct pass *p, struct meta
 	int bad = 0, rc = meta_view_open(h->s, &v);
 
 	if (rc == 0)
-		rc = meta_iter_open(v, TABLE_BLOB, &it);
+		rc = meta_iter_open(v, t, &it);
 	if (rc < 0)
 		return rc;
 	for (rc = meta_iter_seek(it, from->b, from->len, &row); rc > 0; rc = meta_iter_next(it, &row)) {
 		if (seen++ == PAGE_ROWS)
 			break;
-		bad = visit_blob(h, p, &row);
+		bad = fn(h, arg, &row);
 		if (bad < 0)
 			break;
 	}
@@ -97,7 +97,7 @@ static int collect_page(struct meta_healer *h, const struct pass *p, struct meta
 
 int live_collect(struct meta_healer *h, uint64_t from, bool (*wanted)(void *arg, uint64_t segment), void *arg)
 {
-	const struct pass p = {from, wanted, arg};
+	struct pass p = {from, wanted, arg};
 	struct meta_key k = {.len = 0};
 	int rc;
 
@@ -106,7 +106,7 @@ int live_collect(struct meta_healer *h, uint64_t from, bool (*wanted)(void *arg,
 	do {
 		if (!heal_goes_on(h))
 			return -QE_BUSY;
-		rc = collect_page(h, &p, &k);
+		rc = live_page(h, TABLE_BLOB, &k, visit_blob, &p);
 	} while (rc > 0);
 	if (rc == 0 && h->nblobs)
 		qsort(h->blob, h->nblobs, sizeof *h->blob, by_place);
@@ -132,19 +132,13 @@ static void free_stripes(struct blob_stripes *b)
 static int load_blob(struct meta_healer *h, uint64_t blob, struct blob_stripes *ret)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct meta_row row;
-	struct meta_key k;
 	struct row_blob r;
 	int rc = meta_view_open(h->s, &v);
 
-	if (rc < 0)
-		return rc;
-	key_u64(&k, blob);
-	rc = meta_get_k(v, TABLE_BLOB, &k, &row);
+	if (rc == 0)
+		rc = blob_row_get(v, blob, &r);
 	if (rc <= 0)
 		return rc;
-	if (row_blob_decode(row.body, &r) < 0)
-		return -QE_CORRUPT;
 	if (r.place != BLOB_LARGE || r.segment != ret->info.id)
 		return 0;
 	ret->offset_4k = r.offset_4k;

@@ -122,18 +122,27 @@ int meta_blob_read_row(struct meta_view *v, uint64_t blob, const struct row_blob
 	return rc;
 }
 
-int meta_blob_read(struct meta_view *v, uint64_t blob, uint64_t start, size_t len, void *dst, unsigned flags)
+int blob_row_get(struct meta_view *v, uint64_t blob, struct row_blob *ret)
 {
 	struct meta_row row;
-	struct row_blob r;
 	struct meta_key k;
 
 	key_u64(&k, blob);
 	int rc = meta_get_k(v, TABLE_BLOB, &k, &row);
 	if (rc <= 0)
+		return rc;
+	rc = row_blob_decode(row.body, ret);
+	return rc < 0 ? rc : 1;
+}
+
+int meta_blob_read(struct meta_view *v, uint64_t blob, uint64_t start, size_t len, void *dst, unsigned flags)
+{
+	struct row_blob r;
+	int rc = blob_row_get(v, blob, &r);
+
+	if (rc <= 0)
 		return rc < 0 ? rc : -QE_CORRUPT;
-	rc = row_blob_decode(row.body, &r);
-	return rc < 0 ? rc : meta_blob_read_row(v, blob, &r, start, len, dst, flags);
+	return meta_blob_read_row(v, blob, &r, start, len, dst, flags);
 }
 
 int meta_blob_read_now(struct meta_set *s, uint64_t blob, uint64_t start, size_t len, void *dst, unsigned flags)

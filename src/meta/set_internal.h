@@ -404,7 +404,9 @@ void index_rebuild_one(struct meta_set *s);      /* (C) */
 int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;
 int destage_run(struct meta_set *s) WARN_UNUSED;
 
-/* payload.c: checksums [first, first + n) of a blob, from its row or the runs behind it. */
+/* payload.c: 1 the blob's row, valid until the view is closed; 0: none. */
+int blob_row_get(struct meta_view *v, uint64_t blob, struct row_blob *ret) WARN_UNUSED;
+/* Checksums [first, first + n) of a blob, from its row or the runs behind it. */
 int blob_crcs_get(struct meta_view *v, uint64_t blob, const struct row_blob *r, uint64_t first, unsigned n, uint32_t *ret) WARN_UNUSED;
 
 /* damage.c: a read had to do without cells of these stripes. blob: of a large one, else 0. */
