@@ -119,6 +119,34 @@ void fixture_reopen(struct fixture *f, uint32_t mask)
 		fail_msg("open: %s (%s)", err_text(rc), f->detail);
 }
 
+void fixture_open_known(struct fixture *f)
+{
+	fixture_reopen(f, ALL(f));
+	/* Again, so that the log files are known to the faults under their own names. */
+	fixture_kill(f);
+	fixture_reopen(f, ALL(f));
+}
+
+void fixture_start_known(struct fixture *f, unsigned n, unsigned m)
+{
+	fixture_start(f, n, m, true);
+	fixture_open_known(f);
+}
+
+void fixture_boot(struct fixture *f, uint32_t mask)
+{
+	fault_bench_rule(f->bench, NULL);
+	fixture_reopen(f, mask);
+}
+
+unsigned missing_ranges(const struct fixture *f)
+{
+	struct meta_stats st;
+
+	meta_stats(f->s, &st);
+	return st.missing_ranges;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	return remove(path);

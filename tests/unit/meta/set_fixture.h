@@ -34,6 +34,10 @@ void fixture_kill(struct fixture *f);                     /* kill -9 */
 void fixture_close_drives(struct fixture *f);
 void fixture_end(struct fixture *f);                      /* removes the directories */
 void fixture_reopen(struct fixture *f, uint32_t mask);    /* must succeed */
+void fixture_open_known(struct fixture *f);               /* all drives; faults can name the log files */
+void fixture_start_known(struct fixture *f, unsigned n, unsigned m); /* both, on faulty drives */
+void fixture_boot(struct fixture *f, uint32_t mask);      /* reopened, without a fault */
+unsigned missing_ranges(const struct fixture *f);
 #define ALL(f) ((1u << (f)->n) - 1)
 
 /* An object per key number in one bucket, below one of a few implicit directories, with a value number: rows and counters

@@ -19,29 +19,6 @@
 
 static struct fixture f;
 
-static void start(unsigned n, unsigned m)
-{
-	fixture_start(&f, n, m, true);
-	fixture_reopen(&f, ALL(&f));
-	/* Again, so that the log files are known to the faults under their own names. */
-	fixture_kill(&f);
-	fixture_reopen(&f, ALL(&f));
-}
-
-static void boot(uint32_t mask)
-{
-	fault_bench_rule(f.bench, NULL);
-	fixture_reopen(&f, mask);
-}
-
-static unsigned missing_ranges(void)
-{
-	struct meta_stats st;
-
-	meta_stats(f.s, &st);
-	return st.missing_ranges;
-}
-
 static void expect_index(unsigned slot, enum isr_index state)
 {
 	struct meta_stats st;
@@ -68,7 +45,7 @@ static void expect_some(uint64_t base)
 /* ---- The same drive ----------------------------------------------------------------------------------------------- */
 static void a_drive_comes_back(void **state)
 {
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	put_some(10);
 	drive_leaves(&f, 1);
 	put_some(20);
@@ -79,7 +56,7 @@ static void a_drive_comes_back(void **state)
 	 * healing, the rest of the segments is read. */
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(1) | SLOT(3));
+	fixture_boot(&f, SLOT(1) | SLOT(3));
 	assert_int_equal(get(&f, 10), 10);
 	expect_some(30);
 	assert_int_equal(get(&f, 20), 20);
@@ -90,31 +67,31 @@ static void a_drive_comes_back(void **state)
 /* Segments that were born while it was joining or in are whole on it; those from before or meanwhile are named. */
 static void missing_rows_are_exact(void **state)
 {
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	put_some(10);
 	assert_int_equal(meta_sync(f.s), 0);
 	drive_leaves(&f, 1);
-	assert_int_equal(missing_ranges(), 1); /* the open segment */
+	assert_int_equal(missing_ranges(&f), 1); /* the open segment */
 	put_some(20);
-	assert_int_equal(missing_ranges(), 1); /* it goes on there */
+	assert_int_equal(missing_ranges(&f), 1); /* it goes on there */
 	drive_returns(&f, 1);
 	put_some(30);
-	assert_int_equal(missing_ranges(), 1);
+	assert_int_equal(missing_ranges(&f), 1);
 	fixture_kill(&f);
-	boot(ALL(&f));
-	assert_int_equal(missing_ranges(), 1);
+	fixture_boot(&f, ALL(&f));
+	assert_int_equal(missing_ranges(&f), 1);
 	drive_leaves(&f, 2);
 	put_some(40); /* a new segment, of a new epoch */
-	assert_int_equal(missing_ranges(), 2);
+	assert_int_equal(missing_ranges(&f), 2);
 	drive_returns(&f, 2);
-	assert_int_equal(missing_ranges(), 2);
+	assert_int_equal(missing_ranges(&f), 2);
 	fixture_end(&f);
 }
 
 /* More than the journal holds goes by while it is away. */
 static void the_journal_went_on_without_it(void **state)
 {
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	put_some(10);
 	drive_leaves(&f, 2);
 	for (uint64_t i = 100; i < 260; i++) {
@@ -131,10 +108,10 @@ static void the_journal_went_on_without_it(void **state)
 	put_some(20);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(meta_checkpoint(f.s), 0);
 	fixture_kill(&f);
-	boot(SLOT(2) | SLOT(3));
+	fixture_boot(&f, SLOT(2) | SLOT(3));
 	for (uint64_t i = 100; i < 260; i++)
 		assert_int_equal(get(&f, i), i);
 	for (uint64_t i = 300; i < 340; i++)
@@ -147,13 +124,13 @@ static void the_journal_went_on_without_it(void **state)
 /* An old drive with records of its own that the set dropped. */
 static void a_dead_branch_is_cut(void **state)
 {
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	put_some(10);
 	assert_int_equal(put(&f, META_ORDERED, 20, 1), 0);
 	assert_int_equal(put(&f, META_ORDERED, 21, 1), 0);
 	fixture_kill(&f);
 	lose_power(&f, SLOT(3), SLOT(3));
-	boot(SLOT(0) | SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(1) | SLOT(2));
 	assert_int_equal(get(&f, 20), 0);
 	assert_int_equal(put(&f, META_DURABLE, 20, 2), 0);
 	drive_returns(&f, 3);
@@ -161,7 +138,7 @@ static void a_dead_branch_is_cut(void **state)
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
 	for (unsigned i = 0; i < 3; i++) {
-		boot(SLOT(i) | SLOT(3));
+		fixture_boot(&f, SLOT(i) | SLOT(3));
 		assert_int_equal(get(&f, 20), 2);
 		assert_int_equal(get(&f, 21), 0);
 		expect_some(30);
@@ -175,7 +152,7 @@ static void a_blank_drive_is_taken_in(void **state)
 {
 	struct super sup;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	put_some(10);
 	assert_int_equal(meta_checkpoint(f.s), 0);
 	put_some(20);
@@ -193,7 +170,7 @@ static void a_blank_drive_is_taken_in(void **state)
 	assert_int_equal(meta_checkpoint(f.s), 0);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(1) | SLOT(2));
 	assert_int_equal(get(&f, 10), 10);
 	assert_int_equal(get(&f, 20), 20);
 	expect_some(30);
@@ -204,18 +181,18 @@ static void a_blank_drive_is_taken_in(void **state)
 /* A format that comes to nothing is begun again; what is formatted already is taken as it is. */
 static void a_blank_drive_at_a_start_waits_until_the_set_serves(void **state)
 {
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	put_some(10);
 	fixture_close(&f);
 	make_blank(&f, 3);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_false(slot_is_in(&f, 3));
 	assert_null(meta_drive_of(f.s, 3));
 	f.drive[3] = drive_close(f.drive[3]);
 	assert_int_equal(drive_joins(&f, 3), 0);
 	put_some(20);
 	fixture_close(&f);
-	boot(SLOT(3) | SLOT(0));
+	fixture_boot(&f, SLOT(3) | SLOT(0));
 	assert_int_equal(get(&f, 10), 10);
 	expect_some(20);
 	fixture_end(&f);
@@ -241,7 +218,7 @@ static void what_does_not_belong_here_is_refused(void **state)
 {
 	uint64_t ops;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	put_some(10);
 	drive_leaves(&f, 1);
 	drive_given_back(&f, 1);
@@ -267,7 +244,7 @@ static void what_does_not_belong_here_is_refused(void **state)
 /* Its drive may not be taken out, or nobody has the rows that the journal has dropped. */
 static void the_last_index_copy_stays(void **state)
 {
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	for (unsigned slot = 0; slot < 3; slot++) {
 		drive_leaves(&f, slot);
 		drive_given_back(&f, slot);
@@ -289,7 +266,7 @@ static void every_failure_of_the_drive_leaves_it_out(void **state)
 
 	for (bool blank = false;; blank = true) {
 		for (nth = 1;; nth += 3) {
-			start(4, 2);
+			fixture_start_known(&f, 4, 2);
 			put_some(10);
 			drive_leaves(&f, 1);
 			put_some(20);
@@ -312,7 +289,7 @@ static void every_failure_of_the_drive_leaves_it_out(void **state)
 			put_some(40);
 			fixture_kill(&f);
 			lose_power(&f, 0, 0);
-			boot(SLOT(1) | SLOT(2));
+			fixture_boot(&f, SLOT(1) | SLOT(2));
 			assert_int_equal(get(&f, 10), 10);
 			assert_int_equal(get(&f, 20), 20);
 			assert_int_equal(get(&f, 30), 30);
@@ -329,7 +306,7 @@ static void every_failure_of_the_drive_leaves_it_out(void **state)
  * set is left, and the drive joins afterwards. */
 static void expect_after_crash(uint32_t mask)
 {
-	boot(mask);
+	fixture_boot(&f, mask);
 	assert_int_equal(get(&f, 10), 10);
 	assert_int_equal(get(&f, 20), 20);
 	assert_int_equal(check_blob(&f, 21, 21, 9000), 1);
@@ -339,7 +316,7 @@ static void expect_after_crash(uint32_t mask)
 
 static bool crash_at(unsigned nth, bool blank, bool power)
 {
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	put_some(10);
 	drive_leaves(&f, 1);
 	put_some(20);
@@ -355,7 +332,7 @@ static bool crash_at(unsigned nth, bool blank, bool power)
 		fault_bench_power_loss(f.bench, ALL(&f));
 	if (stopped) {
 		expect_after_crash(SLOT(0) | SLOT(2) | SLOT(3));
-		boot(ALL(&f));
+		fixture_boot(&f, ALL(&f));
 		if (!slot_is_in(&f, 1)) {
 			drive_given_back(&f, 1);
 			assert_int_equal(drive_joins(&f, 1), 0);
@@ -363,7 +340,7 @@ static bool crash_at(unsigned nth, bool blank, bool power)
 		put_some(30);
 		fixture_kill(&f);
 		lose_power(&f, 0, 0);
-		boot(SLOT(1) | SLOT(nth % 2 ? 2 : 3));
+		fixture_boot(&f, SLOT(1) | SLOT(nth % 2 ? 2 : 3));
 		assert_int_equal(get(&f, 10), 10);
 		assert_int_equal(get(&f, 20), 20);
 		expect_some(30);

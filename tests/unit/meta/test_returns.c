@@ -20,29 +20,6 @@
 
 static struct fixture f;
 
-static void start(unsigned n, unsigned m)
-{
-	fixture_start(&f, n, m, true);
-	fixture_reopen(&f, ALL(&f));
-	/* Again, so that the log files are known to the faults under their own names. */
-	fixture_kill(&f);
-	fixture_reopen(&f, ALL(&f));
-}
-
-static void boot(uint32_t mask)
-{
-	fault_bench_rule(f.bench, NULL);
-	fixture_reopen(&f, mask);
-}
-
-static unsigned missing_ranges(void)
-{
-	struct meta_stats st;
-
-	meta_stats(f.s, &st);
-	return st.missing_ranges;
-}
-
 static void run(const char *fmt)
 {
 	char cmd[400];
@@ -115,40 +92,40 @@ static void expect_unless_named(uint64_t key)
 /* ---- The histories ------------------------------------------------------------------------------------------------- */
 static void a_cell_that_was_absent_stays_named_H4(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
 	fixture_kill(&f);
 	lose_power(&f, ALL(&f), SLOT(0) | SLOT(1));
-	boot(SLOT(0) | SLOT(1));
-	assert_int_equal(missing_ranges(), 1);
+	fixture_boot(&f, SLOT(0) | SLOT(1));
+	assert_int_equal(missing_ranges(&f), 1);
 	drive_returns(&f, 2);
-	assert_int_equal(missing_ranges(), 1);
+	assert_int_equal(missing_ranges(&f), 1);
 	fixture_kill(&f);
-	boot(SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(1) | SLOT(2));
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ); /* never wrong, never thought to be whole */
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
 	fixture_end(&f);
 }
 
 static void cells_for_a_joining_slot_are_named_until_it_is_in_H5_H22(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	fixture_kill(&f);
-	boot(SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(1) | SLOT(2));
 	joins_and_hangs(0);
 	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
 	dies_while_it_joins();
 	lose_power(&f, ALL(&f), SLOT(1) | SLOT(2)); /* the cell of 0 is gone */
-	boot(SLOT(0) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(2));
 	assert_true(meta_writable(f.s));
 	assert_true(slot_is_in(&f, 0));
 	assert_true(get(&f, 1) != 0);
-	assert_true(missing_ranges() >= 1);
+	assert_true(missing_ranges(&f) >= 1);
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ);
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	expect_unless_named(1);
 	fixture_end(&f);
 }
@@ -168,10 +145,10 @@ static void late_write(const char *name)
 	pthread_t writer;
 	struct drive *old;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	fixture_kill(&f);
 	f.p.drive_timeout_ns = 50 * NS_PER_MS;
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	rule(FAULT_HANG, 0, name, DRIVE_IO_WRITE, *name == 'j' ? 1 : 2, true);
 	assert_int_equal(pthread_create(&writer, NULL, put_main, (void *)(uintptr_t)name), 0);
 	for (unsigned i = 0; i < 2000 && slot_is_in(&f, 0); i++) {
@@ -192,12 +169,12 @@ static void late_write(const char *name)
 	assert_int_equal(put_blob(&f, META_DURABLE, 3, 3, 9000), 0);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(1) | SLOT(2));
 	assert_true(meta_writable(f.s));
 	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
 	assert_int_equal(check_blob(&f, 3, 3, 9000), 1);
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(check_blob(&f, 1, 1, *name == 'j' ? 9000 : BYTES), 1);
 	fixture_end(&f);
 }
@@ -210,7 +187,7 @@ static void a_late_write_is_harmless_H12_H33(void **state)
 
 static void replaced_drives_carry_the_set_H13(void **state)
 {
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	for (uint64_t i = 1; i <= 20; i++)
 		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
 	for (unsigned slot = 0; slot < 2; slot++) {
@@ -221,7 +198,7 @@ static void replaced_drives_carry_the_set_H13(void **state)
 		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_false(meta_writable(f.s));
 	for (uint64_t i = 1; i <= 40; i++)
 		assert_int_equal(get(&f, i), i);
@@ -233,7 +210,7 @@ static void replaced_drives_carry_the_set_H13(void **state)
 
 static void an_old_drive_does_not_speak_for_its_slot_H15(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 	drive_leaves(&f, 2);
 	drive_given_back(&f, 2);
@@ -250,14 +227,14 @@ static void an_old_drive_does_not_speak_for_its_slot_H15(void **state)
 	assert_int_equal(fixture_open(&f, SLOT(0) | SLOT(2)), -QE_QUORUM_READ);
 	run("mv %s/d2 %s/old");
 	run("mv %s/new %s/d2");
-	boot(SLOT(0) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(2));
 	assert_int_equal(get(&f, 1), 12);
 	fixture_end(&f);
 }
 
 static void a_drive_whose_joining_was_lost_does_not_count_H21(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
 	drive_leaves(&f, 0);
 	drive_given_back(&f, 0);
@@ -269,7 +246,7 @@ static void a_drive_whose_joining_was_lost_does_not_count_H21(void **state)
 	lose_power(&f, SLOT(0), SLOT(0));
 	fault_bench_rule(f.bench, NULL);
 	assert_int_equal(fixture_open(&f, SLOT(0) | SLOT(2)), -QE_QUORUM_READ);
-	boot(SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(1) | SLOT(2));
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
 	fixture_end(&f);
 }
@@ -278,34 +255,34 @@ static void a_cell_from_before_it_left_is_in_no_mask_H23(void **state)
 {
 	struct erasure_blob eb;
 
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(large_begin(&f, 1, BYTES, &eb), 0);
 	assert_int_equal(eb.stripes[0].slot_mask, 7);
 	drive_leaves(&f, 0);
 	drive_returns(&f, 0);
 	assert_int_equal(put_large_begun(&f, META_DURABLE, 1, 1, BYTES, &eb), 0);
-	assert_true(missing_ranges() >= 1);
+	assert_true(missing_ranges(&f) >= 1);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0); /* what slot 0 had unflushed when it left is gone */
-	boot(SLOT(0) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(2));
 	assert_true(meta_writable(f.s));
 	assert_true(get(&f, 1) != 0); /* not dropped: slot 0 was never said to have it */
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ);
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	expect_unless_named(1);
 	fixture_end(&f);
 }
 
 static void a_replacement_is_known_to_the_others_H27(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 	replace(2);
 	assert_int_equal(put(&f, META_DURABLE, 2, 22), 0);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(2));
 	assert_true(meta_writable(f.s));
 	assert_int_equal(get(&f, 1), 11);
 	assert_int_equal(get(&f, 2), 22);
@@ -314,10 +291,10 @@ static void a_replacement_is_known_to_the_others_H27(void **state)
 
 static void rows_that_were_lost_are_put_again_H28(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
 	drive_leaves(&f, 2);
-	unsigned before = missing_ranges();
+	unsigned before = missing_ranges(&f);
 	drive_given_back(&f, 2);
 	make_blank(&f, 2);
 	/* The record `joining` is written, and lost with the power. */
@@ -325,25 +302,25 @@ static void rows_that_were_lost_are_put_again_H28(void **state)
 	assert_true(drive_joins(&f, 2) < 0);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1));
-	assert_int_equal(missing_ranges(), before);
+	fixture_boot(&f, SLOT(0) | SLOT(1));
+	assert_int_equal(missing_ranges(&f), before);
 	drive_given_back(&f, 2);
 	assert_int_equal(drive_joins(&f, 2), 0);
-	assert_true(missing_ranges() > before);
+	assert_true(missing_ranges(&f) > before);
 	fixture_kill(&f);
-	boot(SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(1) | SLOT(2));
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ);
 	fixture_end(&f);
 }
 
 static void a_payload_is_whole_when_its_drive_is_in_H34_H35(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	fail_io(&f, 0, "journal/", DRIVE_IO_WRITE, 1);
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 	assert_int_equal(put_blob(&f, META_DURABLE, 2, 2, 9000), 0);
 	fixture_kill(&f);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_int_equal(check_blob(&f, 2, 2, 9000), -QE_QUORUM_READ);
 	assert_true(meta_checkpoint(f.s) < 0);
 	/* The drive with the other cell comes while the set serves: the payload is there again, whole on every drive. */
@@ -351,10 +328,10 @@ static void a_payload_is_whole_when_its_drive_is_in_H34_H35(void **state)
 	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(meta_checkpoint(f.s), 0);
 	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
 	fixture_end(&f);
@@ -362,7 +339,7 @@ static void a_payload_is_whole_when_its_drive_is_in_H34_H35(void **state)
 
 static void an_old_drive_lacks_every_segment_H37(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
 	drive_leaves(&f, 0);
 	drive_given_back(&f, 0);
@@ -372,17 +349,17 @@ static void an_old_drive_lacks_every_segment_H37(void **state)
 	assert_int_equal(put_large(&f, META_DURABLE, 4, 4, BYTES), 0);
 	fixture_kill(&f);
 	run("rm -r %s/d0 && mv %s/old %1$s/d0");
-	boot(SLOT(1) | SLOT(2));
-	unsigned before = missing_ranges();
+	fixture_boot(&f, SLOT(1) | SLOT(2));
+	unsigned before = missing_ranges(&f);
 	drive_given_back(&f, 0);
 	assert_int_equal(drive_joins(&f, 0), 0);
-	assert_true(missing_ranges() > before);
+	assert_true(missing_ranges(&f) > before);
 	fixture_kill(&f);
-	boot(SLOT(0) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(2));
 	assert_true(get(&f, 4) != 0);
 	assert_int_equal(check_blob(&f, 4, 4, BYTES), -QE_QUORUM_READ);
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(check_blob(&f, 4, 4, BYTES), 1);
 	fixture_end(&f);
 }
@@ -393,7 +370,7 @@ static void a_drive_that_hangs_while_it_joins_delays_nobody(void **state)
 	struct meta_stats st;
 	unsigned checkpoints = 0;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	drive_leaves(&f, 1);
 	drive_given_back(&f, 1);
 	joins_and_hangs(1);
@@ -415,7 +392,7 @@ static void a_drive_that_hangs_while_it_joins_delays_nobody(void **state)
 	drive_returns(&f, 1);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(ALL(&f) & ~SLOT(0));
+	fixture_boot(&f, ALL(&f) & ~SLOT(0));
 	for (uint64_t i = 1; i <= 600; i++)
 		assert_int_equal(check_blob(&f, i, i, 30000), 1);
 	fixture_end(&f);
@@ -465,7 +442,7 @@ static void one_life(uint64_t seed)
 	unsigned slot = (unsigned)(rnd64(&seed) % 4);
 	bool blank = rnd64(&seed) % 2;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
 	drive_leaves(&f, slot);
 	assert_int_equal(put_large(&f, META_DURABLE, 2, 2, BYTES), 0);
@@ -483,7 +460,7 @@ static void one_life(uint64_t seed)
 	fault_bench_power_loss(f.bench, ALL(&f));
 	/* One may be away; the one that joined lacks at most its own cells. */
 	uint32_t away = rnd64(&seed) % 2 ? SLOT(rnd64(&seed) % 4) : 0;
-	boot(ALL(&f) & ~away);
+	fixture_boot(&f, ALL(&f) & ~away);
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
 	assert_int_equal(check_blob(&f, 2, 2, BYTES), 1);
 	expect_answered(&w);

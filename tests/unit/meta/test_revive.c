@@ -34,10 +34,7 @@ static void start(unsigned n, unsigned m)
 	f.p.drive_timeout_ns = 50 * NS_PER_MS;
 	f.p.reset = count_reset;
 	resets = 0;
-	fixture_reopen(&f, ALL(&f));
-	/* Again, so that the log files are known to the faults under their own names. */
-	fixture_kill(&f);
-	fixture_reopen(&f, ALL(&f));
+	fixture_open_known(&f);
 }
 
 /* ---- Drives go and come ------------------------------------------------------------------------------------------- */

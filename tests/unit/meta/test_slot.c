@@ -22,10 +22,7 @@ static void start(void)
 {
 	fixture_start(&f, 4, 2, true);
 	f.p.drive_timeout_ns = 50 * NS_PER_MS;
-	fixture_reopen(&f, ALL(&f));
-	/* Again, so that the log files are known to the faults under their own names. */
-	fixture_kill(&f);
-	fixture_reopen(&f, ALL(&f));
+	fixture_open_known(&f);
 }
 
 static int release(unsigned slot)

@@ -18,15 +18,6 @@
 
 static struct fixture f;
 
-static void start(unsigned n, unsigned m)
-{
-	fixture_start(&f, n, m, true);
-	fixture_reopen(&f, ALL(&f));
-	/* Again, so that the log files are known to the faults under their own names. */
-	fixture_kill(&f);
-	fixture_reopen(&f, ALL(&f));
-}
-
 /* A start that dies at the nth write to a journal. */
 static void boot_dies(uint32_t mask, unsigned nth_write)
 {
@@ -36,27 +27,21 @@ static void boot_dies(uint32_t mask, unsigned nth_write)
 	fault_bench_rule(f.bench, NULL);
 }
 
-static void boot(uint32_t mask)
-{
-	fault_bench_rule(f.bench, NULL);
-	fixture_reopen(&f, mask);
-}
-
 /* Recovery zeroes the end on each drive and writes EPOCH on each: EPOCH is the write number (drives + 1). */
 static void dead_epoch_has_no_vote_H1(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put(&f, META_ORDERED, 1, 11), 0);
 	fixture_kill(&f);
 	lose_power(&f, SLOT(0), 0);
 	boot_dies(SLOT(1) | SLOT(2), 4);
 	lose_power(&f, ALL(&f), ALL(&f)); /* EPOCH{2,0} is on slot 1 only */
-	boot(SLOT(0) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(2));
 	assert_true(meta_writable(f.s));
 	assert_int_equal(get(&f, 1), 11);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_true(meta_writable(f.s));
 	assert_int_equal(get(&f, 1), 11);
 	fixture_end(&f);
@@ -64,17 +49,17 @@ static void dead_epoch_has_no_vote_H1(void **state)
 
 static void dead_epoch_gives_no_durable_seq_H2(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
 	fixture_kill(&f);
 	lose_power(&f, ALL(&f), SLOT(0) | SLOT(1));
 	boot_dies(SLOT(0) | SLOT(1), 4);
 	lose_power(&f, ALL(&f), ALL(&f));
-	boot(SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(1) | SLOT(2));
 	assert_int_equal(get(&f, 1), 0);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_true(meta_writable(f.s));
 	assert_int_equal(get(&f, 1), 0);
 	assert_int_equal(put(&f, META_DURABLE, 2, 22), 0);
@@ -84,13 +69,13 @@ static void dead_epoch_gives_no_durable_seq_H2(void **state)
 static void no_index_row_above_durable_H3(void **state)
 {
 	for (unsigned nth = 1; nth <= 3; nth++) {
-		start(3, 1);
+		fixture_start_known(&f, 3, 1);
 		assert_int_equal(put(&f, META_ORDERED, 1, 11), 0);
 		stop_at_journal(&f, DRIVE_IO_SYNC, nth);
 		assert_true(meta_checkpoint(f.s) < 0);
 		fixture_kill(&f);
 		lose_power(&f, 0, 0);
-		boot(ALL(&f));
+		fixture_boot(&f, ALL(&f));
 		assert_true(nth > 1 || get(&f, 1) == 0);
 		fixture_end(&f);
 	}
@@ -100,16 +85,16 @@ static void absent_cells_are_missing_H4(void **state)
 {
 	struct meta_stats st;
 
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
 	fixture_kill(&f);
 	lose_power(&f, ALL(&f), SLOT(0) | SLOT(1));
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
 	meta_stats(f.s, &st);
 	assert_int_equal(st.missing_ranges, 1);
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	meta_stats(f.s, &st);
 	assert_int_equal(st.missing_ranges, 1);
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
@@ -118,7 +103,7 @@ static void absent_cells_are_missing_H4(void **state)
 
 static void blank_drive_does_not_count_H6(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	fail_io(&f, 0, "journal/", DRIVE_IO_WRITE, 1);
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 	assert_int_equal(get(&f, 1), 11);
@@ -128,7 +113,7 @@ static void blank_drive_does_not_count_H6(void **state)
 	fault_bench_rule(f.bench, NULL);
 	assert_int_equal(fixture_open(&f, SLOT(0) | SLOT(1)), -QE_QUORUM_READ);
 	assert_non_null(strstr(f.detail, "bring more"));
-	boot(SLOT(0) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(2));
 	assert_int_equal(get(&f, 1), 11);
 	fixture_end(&f);
 }
@@ -137,17 +122,17 @@ static void what_read_only_showed_stays_H7(void **state)
 {
 	uint64_t v;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	assert_int_equal(put(&f, META_ORDERED, 1, 11), 0);
 	fixture_kill(&f);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_false(meta_writable(f.s));
 	assert_int_equal(get(&f, 1), 11);
 	assert_int_equal(get_durable(&f, 1, &v), -QE_UNKNOWN_OUTCOME);
 	assert_int_equal(put(&f, META_DURABLE, 2, 2), -QE_QUORUM_WRITE);
 	fixture_close(&f);
 	lose_power(&f, 0, 0); /* the read-only start flushed what it showed */
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(get(&f, 1), 11);
 	fixture_end(&f);
 }
@@ -156,14 +141,14 @@ static void read_only_vouches_for_nothing_in_doubt_H8(void **state)
 {
 	uint64_t v;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
 	fixture_kill(&f);
 	lose_power(&f, ALL(&f), SLOT(0) | SLOT(1));
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_int_equal(get_durable(&f, 1, &v), -QE_UNKNOWN_OUTCOME);
 	fixture_close(&f);
-	boot(SLOT(0) | SLOT(2) | SLOT(3));
+	fixture_boot(&f, SLOT(0) | SLOT(2) | SLOT(3));
 	assert_true(meta_writable(f.s));
 	assert_int_equal(get_durable(&f, 1, &v), 0);
 	assert_true(v == 0 || check_blob(&f, 1, 1, BYTES) == 1);
@@ -172,20 +157,20 @@ static void read_only_vouches_for_nothing_in_doubt_H8(void **state)
 
 static void one_of_two_never_writes_H10(void **state)
 {
-	start(2, 1);
+	fixture_start_known(&f, 2, 1);
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 	fail_io(&f, 0, "journal/", DRIVE_IO_WRITE, 1);
 	assert_true(put(&f, META_DURABLE, 2, 22) < 0);
 	assert_false(meta_writable(f.s));
 	fixture_kill(&f);
 	for (unsigned i = 0; i < 2; i++) {
-		boot(SLOT(i));
+		fixture_boot(&f, SLOT(i));
 		assert_false(meta_writable(f.s));
 		assert_int_equal(get(&f, 1), 11);
 		assert_int_equal(put(&f, META_DURABLE, 3, 33), -QE_QUORUM_WRITE);
 		fixture_close(&f);
 	}
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_true(meta_writable(f.s));
 	assert_int_equal(get(&f, 1), 11);
 	assert_int_equal(get(&f, 3), 0);
@@ -197,7 +182,7 @@ static void silence_is_padded_H16(void **state)
 {
 	uint64_t v;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 	uint64_t before = meta_applied_seq(f.s);
 	for (unsigned i = 0; i < 10; i++) {
@@ -207,7 +192,7 @@ static void silence_is_padded_H16(void **state)
 	assert_int_equal(meta_applied_seq(f.s), before + 1); /* one PAD, never another */
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_false(meta_writable(f.s));
 	assert_int_equal(get_durable(&f, 1, &v), 0);
 	assert_int_equal(v, 11);
@@ -216,7 +201,7 @@ static void silence_is_padded_H16(void **state)
 
 static void a_removed_drive_proves_nothing_H17(void **state)
 {
-	start(5, 2);
+	fixture_start_known(&f, 5, 2);
 	/* A round syncs the journal, then segments: slot 0 fails with its cell, slot 1 with the record that removes 0. */
 	fail_io(&f, 0, NULL, DRIVE_IO_SYNC, 2);
 	fail_io(&f, 1, NULL, DRIVE_IO_SYNC, 3);
@@ -228,13 +213,13 @@ static void a_removed_drive_proves_nothing_H17(void **state)
 	assert_int_equal(st.missing_ranges, 2); /* the open segment, for each of them */
 	fixture_kill(&f);
 	lose_power(&f, SLOT(0), SLOT(1));
-	boot(SLOT(0) | SLOT(1) | SLOT(2));
+	fixture_boot(&f, SLOT(0) | SLOT(1) | SLOT(2));
 	assert_true(meta_writable(f.s));
 	assert_true(get(&f, 1) != 0);
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), -QE_QUORUM_READ);
 	fixture_close(&f);
 	/* The cells of 3 and 4 are named missing, not known to be flushed as they were: readable once healing has looked. */
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_true(get(&f, 1) != 0);
 	int rc = check_blob(&f, 1, 1, BYTES);
 	assert_true(rc == 1 || rc == -QE_QUORUM_READ);
@@ -244,7 +229,7 @@ static void a_removed_drive_proves_nothing_H17(void **state)
 static void no_answer_before_the_isr_is_flushed_H18(void **state)
 {
 	for (unsigned nth = 1; nth <= 3; nth++) {
-		start(4, 2);
+		fixture_start_known(&f, 4, 2);
 		fault_bench_rule(f.bench, NULL);
 		fail_io(&f, 1, "journal/", DRIVE_IO_WRITE, 1);
 		fault_bench_rule(f.bench, &(struct fault_rule){
@@ -268,7 +253,7 @@ static void a_round_in_flight_waits_for_the_isr_H18(void **state)
 {
 	struct meta_batch *b;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	assert_int_equal(put(&f, META_ORDERED, 1, 11), 0);
 	fault_bench_rule(f.bench, &(struct fault_rule){
 		.kind = FAULT_HANG, .slot = 0, .op = DRIVE_IO_SYNC, .nth = 1, .once = true});
@@ -295,22 +280,22 @@ static void a_round_in_flight_waits_for_the_isr_H18(void **state)
 
 static void payload_is_made_whole_everywhere_H34(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	fail_io(&f, 0, "journal/", DRIVE_IO_WRITE, 1);
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 	assert_int_equal(put_blob(&f, META_DURABLE, 2, 2, 9000), 0);
 	fixture_kill(&f);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_int_equal(get(&f, 2), 2);
 	assert_int_equal(check_blob(&f, 2, 2, 9000), -QE_QUORUM_READ);
 	assert_true(meta_checkpoint(f.s) < 0); /* it would lose the cells that slot 2 has */
 	assert_int_equal(put(&f, META_DURABLE, 3, 33), 0);
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
 	assert_int_equal(get(&f, 3), 33);
 	fixture_end(&f);
@@ -318,16 +303,16 @@ static void payload_is_made_whole_everywhere_H34(void **state)
 
 static void torn_cells_are_rebuilt(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
 	fixture_kill(&f);
 	lose_power(&f, ALL(&f), SLOT(1) | SLOT(2));
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
 	for (unsigned away = 0; away < 3; away++) {
-		boot(ALL(&f) & ~SLOT(away));
+		fixture_boot(&f, ALL(&f) & ~SLOT(away));
 		assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
 		fixture_kill(&f);
 		lose_power(&f, 0, 0);
@@ -338,15 +323,15 @@ static void torn_cells_are_rebuilt(void **state)
 /* Copies of whole files, not only of the one that EPOCH is flushed with. */
 static void copies_are_flushed_before_epoch(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	fail_io(&f, 0, "journal/", DRIVE_IO_WRITE, 1);
 	for (uint64_t i = 1; i <= 60; i++)
 		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 60000), 0);
 	fixture_kill(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	for (uint64_t i = 1; i <= 60; i++)
 		assert_int_equal(check_blob(&f, i, i, 60000), 1);
 	fixture_end(&f);
@@ -363,7 +348,7 @@ static void run(const char *fmt)
 /* A crash between the copies of a checkpoint: each is read from where the slowest stands. */
 static void replay_starts_at_the_slowest_copy(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	for (uint64_t i = 1; i <= 20; i++)
 		assert_int_equal(put(&f, META_DURABLE, i, 100 + i), 0);
 	assert_int_equal(drop(&f, 7), 0);
@@ -373,7 +358,7 @@ static void replay_starts_at_the_slowest_copy(void **state)
 	assert_true(meta_checkpoint(f.s) < 0);
 	fixture_kill(&f);
 	run("cp -r %s/saved/. %s/d1/index/");
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	for (unsigned turn = 0; turn < 4; turn++)
 		for (uint64_t i = 1; i <= 20; i++)
 			assert_int_equal(get(&f, i), i == 7 ? 0 : 100 + i);
@@ -386,18 +371,18 @@ static void index_copies_come_back(void **state)
 {
 	struct meta_stats st;
 
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	for (uint64_t i = 1; i <= 30; i++)
 		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
 	for (unsigned away = 0; away < 3; away++) {
 		fixture_close(&f);
-		boot(ALL(&f) & ~SLOT(away));
+		fixture_boot(&f, ALL(&f) & ~SLOT(away));
 		assert_int_equal(put(&f, META_DURABLE, 40 + away, 400 + away), 0);
 		assert_int_equal(drop(&f, 1 + away), 0);
 		assert_int_equal(meta_checkpoint(f.s), 0);
 		assert_int_equal(put(&f, META_DURABLE, 50 + away, 500 + away), 0);
 		fixture_close(&f);
-		boot(ALL(&f));
+		fixture_boot(&f, ALL(&f));
 		meta_stats(f.s, &st);
 		assert_int_equal(st.isr.slot[away].index, ISR_INDEX_NONE);
 		assert_int_equal(meta_checkpoint(f.s), 0);
@@ -406,7 +391,7 @@ static void index_copies_come_back(void **state)
 	}
 	for (unsigned away = 0; away < 3; away++) {
 		fixture_close(&f);
-		boot(ALL(&f) & ~SLOT(away));
+		fixture_boot(&f, ALL(&f) & ~SLOT(away));
 		expect_counters(&f);
 		for (uint64_t i = 1; i <= 3; i++) {
 			assert_int_equal(get(&f, i), 0);
@@ -420,14 +405,14 @@ static void index_copies_come_back(void **state)
 
 static void recovery_flushes_what_it_did_not_write_H19(void **state)
 {
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
 	assert_int_equal(put_blob(&f, META_ORDERED, 2, 2, 9000), 0);
 	fixture_kill(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	fixture_kill(&f);
 	lose_power(&f, 0, 0);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
 	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
 	fixture_end(&f);
@@ -437,15 +422,15 @@ static void rot_is_never_the_older_value_H20(void **state)
 {
 	uint64_t v;
 
-	start(4, 2);
+	fixture_start_known(&f, 4, 2);
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 	assert_int_equal(put(&f, META_DURABLE, 1, 12), 0);
 	fixture_kill(&f);
 	rot_last_record(&f, 0);
-	boot(SLOT(0) | SLOT(1));
+	fixture_boot(&f, SLOT(0) | SLOT(1));
 	assert_int_equal(get_durable(&f, 1, &v), -QE_UNKNOWN_OUTCOME);
 	fixture_close(&f);
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	assert_int_equal(get_durable(&f, 1, &v), 0);
 	assert_int_equal(v, 12);
 	fixture_end(&f);
@@ -455,17 +440,17 @@ static void unserved_epoch_vouches_for_nothing_H24(void **state)
 {
 	uint64_t v;
 
-	start(4, 1);
+	fixture_start_known(&f, 4, 1);
 	assert_int_equal(put_large(&f, META_ORDERED, 1, 1, BYTES), 0);
 	fixture_kill(&f);
 	lose_power(&f, ALL(&f) & ~SLOT(0), ALL(&f) & ~SLOT(0));
 	boot_dies(SLOT(1) | SLOT(2) | SLOT(3), 5);
 	lose_power(&f, SLOT(1), 0);
-	boot(SLOT(1) | SLOT(3));
+	fixture_boot(&f, SLOT(1) | SLOT(3));
 	assert_false(meta_writable(f.s));
 	assert_int_equal(get_durable(&f, 1, &v), -QE_UNKNOWN_OUTCOME);
 	fixture_close(&f);
-	boot(SLOT(0) | SLOT(2) | SLOT(3));
+	fixture_boot(&f, SLOT(0) | SLOT(2) | SLOT(3));
 	assert_int_equal(get(&f, 1), 0);
 	fixture_end(&f);
 }
@@ -474,7 +459,7 @@ static void torn_superblocks_promise_once_H30(void **state)
 {
 	struct meta_stats st;
 
-	start(3, 1);
+	fixture_start_known(&f, 3, 1);
 	uint64_t id = meta_new_id(f.s);
 	fixture_kill(&f);
 	for (unsigned nth = 1; nth <= 8; nth++) {
@@ -484,7 +469,7 @@ static void torn_superblocks_promise_once_H30(void **state)
 		assert_true(fixture_open(&f, ALL(&f)) < 0);
 		lose_power(&f, ALL(&f), ALL(&f));
 	}
-	boot(ALL(&f));
+	fixture_boot(&f, ALL(&f));
 	meta_stats(f.s, &st);
 	assert_true(st.epoch >= 4);
 	assert_true(meta_new_id(f.s) > id);
@@ -494,7 +479,7 @@ static void torn_superblocks_promise_once_H30(void **state)
 static void position_waits_for_destage_H38(void **state)
 {
 	for (unsigned nth = 1; nth <= 12; nth++) {
-		start(3, 1);
+		fixture_start_known(&f, 3, 1);
 		assert_int_equal(put_blob(&f, META_DURABLE, 1, 1, 9000), 0);
 		assert_int_equal(put_blob(&f, META_DURABLE, 2, 2, 30000), 0);
 		fault_bench_rule(f.bench, NULL);
@@ -503,7 +488,7 @@ static void position_waits_for_destage_H38(void **state)
 		(void)!meta_checkpoint(f.s);
 		fixture_kill(&f);
 		lose_power(&f, 0, 0);
-		boot(ALL(&f));
+		fixture_boot(&f, ALL(&f));
 		assert_int_equal(check_blob(&f, 1, 1, 9000), 1);
 		assert_int_equal(check_blob(&f, 2, 2, 30000), 1);
 		fixture_end(&f);
