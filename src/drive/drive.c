@@ -101,11 +101,11 @@ void drive_file_unref(struct drive_file *f)
 		f->drive->ops->close_file(f);
 }
 
-/* Answers that say something about a name or a cache, not about the drive's health. */
+/* Answers that say something about a name, a cache or what a file system can do, not about the drive's health. */
 static bool is_failure(int rc)
 {
 	return rc < 0 && rc != -EAGAIN && rc != -ENOENT && rc != -EEXIST && rc != -EINVAL &&
-	       rc != -EISDIR && rc != -ELOOP;
+	       rc != -EISDIR && rc != -ELOOP && rc != -EOPNOTSUPP;
 }
 
 static void note_error(struct drive *d, const char *what, const char *name, int rc)

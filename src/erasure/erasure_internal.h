@@ -6,6 +6,7 @@
  *   set.c        the set, its thread, waiting for I/O, slot errors
  *   segment.c    segments: known ones, their files, headers, making, sealing
  *   run.c        reserving runs of open segments
+ *   space.c      holes in segments that stay
  *   flush.c      what of a slot is written and not flushed
  *   missing.c    ranges that are not to be read
  *   blob_write.c, packed.c   stripes to drives
@@ -58,6 +59,7 @@ struct segment {
 	uint32_t next_4k;                            /* (L) owned: allocation pointer; else highest known end or 0 */
 	uint32_t slots;                              /* (L) owned: slots that have the file open, with its header */
 	uint32_t lost;                               /* (L) owned: slots that had it until their drive was taken away */
+	uint32_t trimmed;                            /* (L) slots whose file holds nothing behind the sealed end */
 	struct drive_file *file[ERASURE_MAX_CELLS];  /* (L) by slot; may be taken away at any time: used by reference */
 	struct segment_slot slot[ERASURE_MAX_CELLS]; /* (L) */
 	struct list runs;                            /* (L) of struct segment_run */

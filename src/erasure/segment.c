@@ -356,6 +356,13 @@ int segment_header_write(struct erasure_set *s, struct segment *seg, unsigned sl
 	return rc;
 }
 
+static uint64_t file_bytes(struct erasure_set *s, const struct segment *seg)
+{
+	MUTEX_GUARD(&s->lock);
+
+	return BYTES_4K(seg->info.state == SEGMENT_SEALED ? seg->info.sealed_4k : seg->info.size_4k);
+}
+
 /* The file with its header, both on the medium. On an error nothing of it stays. */
 static int create_file(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file **ret)
 {
@@ -366,7 +373,7 @@ static int create_file(struct erasure_set *s, struct segment *seg, unsigned slot
 	if (!d)
 		return -ENODEV;
 	segment_name(seg->info.id, name);
-	int rc = drive_open(d, name, DRIVE_CREATE, BYTES_4K(seg->info.size_4k), &f);
+	int rc = drive_open(d, name, DRIVE_CREATE, file_bytes(s, seg), &f);
 	if (rc < 0)
 		return rc;
 	rc = segment_header_write(s, seg, slot, f);
@@ -481,6 +488,7 @@ static void lose_slot(struct segment *seg, unsigned slot)
 {
 	struct segment_slot *ss = &seg->slot[slot];
 
+	seg->trimmed &= ~(1u << slot);
 	seg->lost |= seg->slots & 1u << slot;
 	seg->slots &= ~(1u << slot);
 	flush_note(&ss->failed, ss->returned);

@@ -99,6 +99,12 @@ uint32_t erasure_segment_absent(struct erasure_set *s, uint64_t segment, uint32_
 /* Forgets a dead segment and unlinks its files (its `dead` row is durable). -EBUSY: a reader or writer is in it;
  * absent files are no error; the first error of a drive is returned when all have been tried. */
 int erasure_segment_remove(struct erasure_set *s, uint64_t segment) WARN_UNUSED;
+/* Gives back what the files of the slots hold behind the end of a sealed segment, where that was not done yet; its row,
+ * which seals it, is durable. Where a drive fails to, the next call tries again. */
+void erasure_segment_trim(struct erasure_set *s, uint64_t segment, uint32_t slots);
+/* Gives back what the files of the slots hold in [from, to) of a large segment: nothing lives there and nobody reads it.
+ * Returns the slots where that is done, or nothing was to be had. */
+uint32_t erasure_segment_punch(struct erasure_set *s, uint64_t segment, uint32_t from_4k, uint32_t to_4k, uint32_t slots);
 /* Called (from any thread, no lock held) when a full segment was sealed: its row is to be put. */
 void erasure_on_sealed(struct erasure_set *s, void (*fn)(void *arg, const struct segment_info *info), void *arg);
 /* Missing ranges (STORAGE.md, Degraded write): cells of the slot in [from, to) 4 KiB units are not to be read. */

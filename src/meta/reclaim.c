@@ -5,6 +5,9 @@
  * applied, and no view may be open that still shows it. The sequencer has the last word: it refuses to mark a segment
  * that has live bytes again, and a blob in one that is dead or gone.
  *
+ * What lies behind the end of a sealed segment is given back while the segment lives: no blob's run reaches beyond the
+ * end, and the row that says so is in the checkpoint.
+ *
  * Segment files that no row names (their maker died before its first blob was committed) go at start.
  */
 #include <stdio.h>
@@ -19,15 +22,25 @@
 #define RUN_SEGMENTS 64 /* of one run */
 #define PAGE_ROWS 1000
 #define NAME_BYTES 32
+#define PUNCH_MIN_4K 64 /* 256 KiB: smaller holes cost more than they give */
 
 struct reclaim {
 	struct meta_set *s;
 	struct segment_info found[RUN_SEGMENTS];
 	bool gone[RUN_SEGMENTS];
 	unsigned n;
+	struct vec tailed; /* uint64_t: ids of sealed segments that end before their files */
 };
 
 /* ---- Candidates --------------------------------------------------------------------------------------------------- */
+static void note_tailed(struct reclaim *r, uint64_t id)
+{
+	uint64_t *at = vec_push(&r->tailed, sizeof *at);
+
+	if (at) /* else another time */
+		*at = id;
+}
+
 static int find(struct reclaim *r)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
@@ -48,9 +61,22 @@ static int find(struct reclaim *r)
 			continue;
 		if (info.state == SEGMENT_DEAD || (info.live_bytes == 0 && row.seq <= checkpoint && row.seq < oldest))
 			r->found[r->n++] = info;
+		else if (info.size_4k - info.sealed_4k >= PUNCH_MIN_4K && row.seq <= checkpoint)
+			note_tailed(r, info.id);
 	}
 	meta_iter_close(it);
 	return rc < 0 ? rc : 0;
+}
+
+static void trim(struct reclaim *r)
+{
+	struct meta_set *s = r->s;
+
+	mutex_lock(&s->writer);
+	uint32_t in = s->in_mask & ~s->fail_mask;
+	writer_unlock(s);
+	for (unsigned i = 0; i < r->tailed.n && !__atomic_load_n(&s->stopping, __ATOMIC_RELAXED); i++)
+		erasure_segment_trim(s->erasure, *VEC_AT(&r->tailed, uint64_t, i), in);
 }
 
 static struct meta_batch *new_batch(struct meta_set *s)
@@ -204,6 +230,9 @@ void reclaim_run(struct meta_set *s)
 	bool any = false;
 	int rc = find(&r);
 
+	if (rc >= 0)
+		trim(&r);
+	vec_free(&r.tailed);
 	for (unsigned i = 0; rc >= 0 && i < r.n && !__atomic_load_n(&s->stopping, __ATOMIC_RELAXED); i++) {
 		rc = take(s, &r.found[i]);
 		r.gone[i] = rc > 0;

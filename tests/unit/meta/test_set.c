@@ -463,91 +463,6 @@ static void a_new_epoch_begins_in_place(void **state)
 	fixture_end(&f);
 }
 
-static void release_nothing(void *arg)
-{
-}
-
-static int count_segment(void *arg, const char *name)
-{
-	*(unsigned *)arg += str_ends(str_of(name), STR_LIT(".seg"));
-	return 0;
-}
-
-static unsigned segment_files(struct fixture *f)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < f->n; i++)
-		(void)!drive_list(f->drive[i], "seg", count_segment, &n);
-	return n;
-}
-
-/* Space of what is deleted comes back, by whole segments, when no copy and no view needs it. */
-static void dead_segments_are_unlinked(void **state)
-{
-	struct fixture f;
-	struct meta_view *v;
-
-	fixture_start(&f, 3, 1, true);
-	f.p.segment_size = 1u << 20;
-	fixture_reopen(&f, ALL(&f));
-	for (unsigned i = 1; i <= 12; i++)
-		assert_int_equal(put_large(&f, META_DURABLE, i, i, 900000), 0);
-	for (unsigned i = 21; i <= 30; i++)
-		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
-	assert_int_equal(meta_checkpoint(f.s), 0);
-	unsigned before = segment_files(&f);
-	assert_true(before >= 3 * 7);
-	assert_int_equal(meta_view_open(f.s, &v), 0);
-	for (unsigned i = 2; i <= 12; i++)
-		assert_int_equal(drop(&f, i), 0);
-	assert_int_equal(meta_checkpoint(f.s), 0);
-	assert_int_equal(segment_files(&f) >= before, 1); /* the view shows them */
-	meta_view_close(v);
-	assert_int_equal(put(&f, META_DURABLE, 50, 1), 0);
-	assert_int_equal(meta_checkpoint(f.s), 0);
-	assert_true(segment_files(&f) <= 3 * 4);
-	for (unsigned round = 0; round < 3; round++) {
-		assert_int_equal(check_blob(&f, 1, 1, 900000), 1);
-		for (unsigned i = 21; i <= 30; i++)
-			assert_int_equal(check_blob(&f, i, i, 20000), 1);
-		expect_counters(&f);
-		if (round == 0)
-			fixture_kill(&f);
-		else
-			fixture_close(&f);
-		fixture_reopen(&f, ALL(&f));
-		reclaim_orphans(f.s);
-	}
-	fixture_end(&f);
-}
-
-/* A segment that no record named is gone after the next start. */
-static void segments_without_rows_are_unlinked(void **state)
-{
-	struct erasure_writer *w;
-	struct erasure_blob eb;
-	struct fixture f;
-	uint8_t *data = aligned_alloc(4096, 1u << 20);
-
-	fixture_start(&f, 3, 1, true);
-	fixture_reopen(&f, ALL(&f));
-	memset(data, 5, 1u << 20);
-	assert_int_equal(erasure_writer_open(f.s->erasure, 100000, &w), 0);
-	assert_int_equal(erasure_writer_push(w, data, 100000, release_nothing, NULL), 0);
-	assert_int_equal(erasure_writer_finish(w, &eb), 0);
-	erasure_blob_free(&eb);
-	assert_int_equal(segment_files(&f), 3);
-	reclaim_orphans(f.s);
-	assert_int_equal(segment_files(&f), 3);
-	fixture_close(&f);
-	fixture_reopen(&f, ALL(&f));
-	reclaim_orphans(f.s);
-	assert_int_equal(segment_files(&f), 0);
-	fixture_end(&f);
-	free(data);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,8 +478,6 @@ int main(void)
 		cmocka_unit_test(a_checkpoint_waits_for_the_record_in_flight),
 		cmocka_unit_test(nobody_is_forgotten),
 		cmocka_unit_test(a_new_epoch_begins_in_place),
-		cmocka_unit_test(dead_segments_are_unlinked),
-		cmocka_unit_test(segments_without_rows_are_unlinked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

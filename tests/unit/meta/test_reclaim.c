@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Space that comes back: of dead segments, of files that nothing names, of the unused rest of sealed segments.
+ */
+#include "set_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "meta/heal.h"
+#include "meta/set_internal.h"
+
+static void release_nothing(void *arg)
+{
+}
+
+static int count_segment(void *arg, const char *name)
+{
+	*(unsigned *)arg += str_ends(str_of(name), STR_LIT(".seg"));
+	return 0;
+}
+
+static unsigned segment_files(struct fixture *f)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->n; i++)
+		(void)!drive_list(f->drive[i], "seg", count_segment, &n);
+	return n;
+}
+
+/* Space of what is deleted comes back, by whole segments, when no copy and no view needs it. */
+static void dead_segments_are_unlinked(void **state)
+{
+	struct fixture f;
+	struct meta_view *v;
+
+	fixture_start(&f, 3, 1, true);
+	f.p.segment_size = 1u << 20;
+	fixture_reopen(&f, ALL(&f));
+	for (unsigned i = 1; i <= 12; i++)
+		assert_int_equal(put_large(&f, META_DURABLE, i, i, 900000), 0);
+	for (unsigned i = 21; i <= 30; i++)
+		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	unsigned before = segment_files(&f);
+	assert_true(before >= 3 * 7);
+	assert_int_equal(meta_view_open(f.s, &v), 0);
+	for (unsigned i = 2; i <= 12; i++)
+		assert_int_equal(drop(&f, i), 0);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	assert_int_equal(segment_files(&f) >= before, 1); /* the view shows them */
+	meta_view_close(v);
+	assert_int_equal(put(&f, META_DURABLE, 50, 1), 0);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	assert_true(segment_files(&f) <= 3 * 4);
+	for (unsigned round = 0; round < 3; round++) {
+		assert_int_equal(check_blob(&f, 1, 1, 900000), 1);
+		for (unsigned i = 21; i <= 30; i++)
+			assert_int_equal(check_blob(&f, i, i, 20000), 1);
+		expect_counters(&f);
+		if (round == 0)
+			fixture_kill(&f);
+		else
+			fixture_close(&f);
+		fixture_reopen(&f, ALL(&f));
+		reclaim_orphans(f.s);
+	}
+	fixture_end(&f);
+}
+
+/* A segment that no record named is gone after the next start. */
+static void segments_without_rows_are_unlinked(void **state)
+{
+	struct erasure_writer *w;
+	struct erasure_blob eb;
+	struct fixture f;
+	uint8_t *data = aligned_alloc(4096, 1u << 20);
+
+	fixture_start(&f, 3, 1, true);
+	fixture_reopen(&f, ALL(&f));
+	memset(data, 5, 1u << 20);
+	assert_int_equal(erasure_writer_open(f.s->erasure, 100000, &w), 0);
+	assert_int_equal(erasure_writer_push(w, data, 100000, release_nothing, NULL), 0);
+	assert_int_equal(erasure_writer_finish(w, &eb), 0);
+	erasure_blob_free(&eb);
+	assert_int_equal(segment_files(&f), 3);
+	reclaim_orphans(f.s);
+	assert_int_equal(segment_files(&f), 3);
+	fixture_close(&f);
+	fixture_reopen(&f, ALL(&f));
+	reclaim_orphans(f.s);
+	assert_int_equal(segment_files(&f), 0);
+	fixture_end(&f);
+	free(data);
+}
+
+/* Bytes that the segment files of a slot take. */
+struct taken {
+	const char *dir;
+	uint64_t bytes;
+};
+
+static int add_taken(void *arg, const char *name)
+{
+	struct taken *t = arg;
+	char path[160];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s/seg/%s", t->dir, name);
+	assert_int_equal(stat(path, &st), 0);
+	t->bytes += (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+static uint64_t bytes_taken(struct fixture *f, unsigned slot)
+{
+	struct taken t = {.dir = f->drive[slot]->path};
+
+	assert_int_equal(drive_list(f->drive[slot], "seg", add_taken, &t), 0);
+	return t.bytes;
+}
+
+#define SEGMENT (8u << 20)
+#define LENGTH 900000u
+
+/* A segment with one blob, which the next start seals far from its end. */
+static void start_tailed(struct fixture *f)
+{
+	fixture_start(f, 4, 2, false);
+	f->p.segment_size = SEGMENT;
+	fixture_reopen(f, ALL(f));
+	assert_int_equal(put_large(f, META_DURABLE, 1, 1, LENGTH), 0);
+	fixture_close(f);
+}
+
+/* A checkpoint with something in it. */
+static void checkpoint(struct fixture *f, uint64_t key)
+{
+	assert_int_equal(put(f, META_DURABLE, key, 1), 0);
+	assert_int_equal(meta_checkpoint(f->s), 0);
+}
+
+static void rest_of_a_sealed_segment_comes_back(void **state)
+{
+	struct fixture f;
+
+	start_tailed(&f);
+	fixture_reopen(&f, ALL(&f));
+	for (unsigned i = 0; i < f.n; i++)
+		assert_true(bytes_taken(&f, i) >= SEGMENT);
+	checkpoint(&f, 50);
+	for (unsigned i = 0; i < f.n; i++)
+		assert_true(bytes_taken(&f, i) < LENGTH);
+	assert_int_equal(check_blob(&f, 1, 1, LENGTH), 1);
+	assert_int_equal(put_large(&f, META_DURABLE, 2, 2, LENGTH), 0);
+	checkpoint(&f, 51); /* the open segment keeps its own */
+	for (unsigned i = 0; i < f.n; i++)
+		assert_true(bytes_taken(&f, i) >= SEGMENT);
+	assert_int_equal(check_blob(&f, 2, 2, LENGTH), 1);
+	fixture_end(&f);
+}
+
+/* A drive that was away gives its own back when it has returned. */
+static void rest_on_a_drive_that_was_away(void **state)
+{
+	struct fixture f;
+
+	start_tailed(&f);
+	fixture_reopen(&f, ALL(&f));
+	drive_leaves(&f, 3);
+	checkpoint(&f, 50);
+	assert_true(bytes_taken(&f, 0) < LENGTH);
+	drive_given_back(&f, 3);
+	assert_int_equal(drive_joins(&f, 3), 0);
+	assert_true(bytes_taken(&f, 3) >= SEGMENT);
+	checkpoint(&f, 51);
+	assert_true(bytes_taken(&f, 3) < LENGTH);
+	assert_int_equal(check_blob(&f, 1, 1, LENGTH), 1);
+	fixture_end(&f);
+}
+
+static bool always(void *arg, uint64_t bytes)
+{
+	return true;
+}
+
+/* What heal makes anew of a sealed segment is no longer than the segment. */
+static void a_healed_file_ends_with_its_segment(void **state)
+{
+	struct fixture f;
+
+	start_tailed(&f);
+	fixture_reopen(&f, ALL(&f));
+	drive_leaves(&f, 3);
+	drive_given_back(&f, 3);
+	make_blank(&f, 3);
+	assert_int_equal(drive_joins(&f, 3), 0);
+	struct meta_healer *h = meta_healer_new(f.s, always, NULL);
+	assert_int_equal(meta_heal_missing(h), 1);
+	meta_healer_free(h);
+	assert_true(bytes_taken(&f, 3) > 0);
+	assert_true(bytes_taken(&f, 3) < LENGTH);
+	fixture_close(&f);
+	fixture_reopen(&f, 1u << 2 | 1u << 3);
+	assert_int_equal(check_blob(&f, 1, 1, LENGTH), 1);
+	fixture_end(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dead_segments_are_unlinked),
+		cmocka_unit_test(segments_without_rows_are_unlinked),
+		cmocka_unit_test(rest_of_a_sealed_segment_comes_back),
+		cmocka_unit_test(rest_on_a_drive_that_was_away),
+		cmocka_unit_test(a_healed_file_ends_with_its_segment),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
