@@ -5,12 +5,10 @@
 #include "service/heal.h"
 #include "service/scrub.h"
 
+#include "unit/meta/rot.h"
 #include "unit/meta/set_fixture.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -133,37 +131,13 @@ static void report_bytes(void **state)
 	assert_int_equal(scrub_report_decode((struct str){"", 0}, &back), -QE_CORRUPT);
 }
 
-/* A byte of every cell of one drive that the first object has. */
-static void rot_object(struct scene *sc, unsigned slot)
-{
-	struct segment_info info = {0};
-	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct meta_iter *it;
-	struct meta_row row;
-	char path[160];
-	uint8_t byte;
-
-	assert_int_equal(meta_view_open(sc->f.s, &v), 0);
-	assert_int_equal(meta_iter_open(v, TABLE_SEGMENT, &it), 0);
-	assert_int_equal(meta_iter_seek(it, "", 0, &row), 1);
-	assert_int_equal(row_segment_decode(row.body, &info), 0);
-	meta_iter_close(it);
-	snprintf(path, sizeof path, "%s/d%u/seg/%016llx.seg", sc->f.root, slot, (unsigned long long)info.id);
-	int fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &byte, 1, 4096), 1);
-	byte ^= 1;
-	assert_int_equal(pwrite(fd, &byte, 1, 4096), 1);
-	close(fd);
-}
-
 static void scrub_repairs_reports_and_rests(void **state)
 {
 	struct scene sc;
 	struct scrub_report r, again;
 
 	scene_open(&sc);
-	rot_object(&sc, 2);
+	rot_first_cell(sc.f.s, sc.f.root, 2);
 	services_open(&sc, 3600 * NS_PER_S);
 	run(&sc, 1);
 	scrub_report(sc.scrub, &r);

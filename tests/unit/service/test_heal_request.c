@@ -4,9 +4,8 @@
  */
 #include "service/heal.h"
 
+#include "unit/meta/rot.h"
 #include "unit/object/store_unit.h"
-
-#include <fcntl.h>
 
 #define LARGE 300000u
 
@@ -72,32 +71,13 @@ static void await_nothing_missing(struct scene *sc)
 	fail_msg("something stays missing");
 }
 
-/* What a drive holds of the first segment: a byte of its first cell is changed, or the file goes. */
-static void damage(struct scene *sc, unsigned slot, bool file)
+static void lose_file(struct scene *sc, unsigned slot)
 {
-	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct segment_info info = {0};
-	struct meta_iter *it;
-	struct meta_row row;
-	char path[160];
-	uint8_t byte;
+	char name[ROT_NAME_MAX];
 
-	assert_int_equal(meta_view_open(sc->f.set, &v), 0);
-	assert_int_equal(meta_iter_open(v, TABLE_SEGMENT, &it), 0);
-	assert_int_equal(meta_iter_seek(it, "", 0, &row), 1);
-	assert_int_equal(row_segment_decode(row.body, &info), 0);
-	meta_iter_close(it);
-	snprintf(path, sizeof path, "%s/d%u/seg/%016llx.seg", sc->f.dir, slot, (unsigned long long)info.id);
-	if (file) {
-		assert_int_equal(unlink(path), 0);
-		return;
-	}
-	int fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &byte, 1, 4096), 1);
-	byte ^= 1;
-	assert_int_equal(pwrite(fd, &byte, 1, 4096), 1);
-	close(fd);
+	rot_segment(sc->f.set, SEGMENT_LARGE, 0, slot, name);
+	CLEANUP_FREE char *path = testdir_path(sc->f.dir, name);
+	assert_int_equal(unlink(path), 0);
 }
 
 static void only_the_prefix_is_looked_at(void **state)
@@ -127,7 +107,7 @@ static void deep_finds_rot_and_shallow_absent_files(void **state)
 
 	scene_open(&sc);
 	for (unsigned slot = 0; slot < FIX_DRIVES; slot += 3) {
-		damage(&sc, slot, false);
+		rot_first_cell(sc.f.set, sc.f.dir, slot);
 		r = request(&sc, STR_LIT(""), false);
 		assert_int_equal(r.bad, 0);
 		r = request(&sc, STR_LIT(""), true);
@@ -135,7 +115,7 @@ static void deep_finds_rot_and_shallow_absent_files(void **state)
 		assert_int_equal(r.repaired, 1);
 		assert_int_equal(r.failed, 0);
 		/* One file: it is filled as a whole, by the next run. */
-		damage(&sc, slot, true);
+		lose_file(&sc, slot);
 		r = request(&sc, STR_LIT(""), false);
 		assert_int_equal(r.bad, 1);
 		await_nothing_missing(&sc);
