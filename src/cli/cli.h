@@ -17,7 +17,7 @@ struct conf;
 /* What works on drives itself. Each takes over c and returns the exit status. */
 struct cli_programs {
 	int (*server)(struct conf *c);          /* runs the daemon in the foreground */
-	int (*fsck)(struct conf *c, bool json); /* checks the drives of c */
+	int (*fsck)(struct conf *c, bool json, bool deep); /* checks the drives of c */
 };
 
 /* All of main(). Exit status: 0, 1 for a failure, 2 for a wrong command line or configuration. */

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "cli/admin_internal.h"
-#include "cli/progress_internal.h"
+#include "cli/progress.h"
 
 #define LOOK_NS (500 * NS_PER_MS)
 

@@ -105,7 +105,8 @@ int cli_fsck(const struct cli_args *args)
 	struct conf *c = NULL;
 	int rc = cli_load_conf(args, &c);
 
-	return rc != 0 ? CLI_FSCK_UNCHECKED : args->programs->fsck(c, cli_arg(args, "json") != NULL);
+	return rc != 0 ? CLI_FSCK_UNCHECKED :
+			 args->programs->fsck(c, cli_arg(args, "json") != NULL, cli_arg(args, "deep") != NULL);
 }
 
 /* The command, with "--version" and "--help" accepted for what everybody tries first. */

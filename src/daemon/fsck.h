@@ -9,8 +9,8 @@
 
 struct conf;
 
-/* Takes over c, which names the drives. Exit status: 0 clean, 1 findings that the daemon repairs by itself, 2 damage that
+/* Takes over c, which names the drives. deep: the payload is read, too. Exit status: 0 clean, 1 findings that the daemon repairs by itself, 2 damage that
  * needs an operator, CLI_FSCK_UNCHECKED. */
-int fsck_run(struct conf *c, bool json);
+int fsck_run(struct conf *c, bool json, bool deep);
 
 #endif

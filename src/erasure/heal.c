@@ -41,6 +41,17 @@ struct erasure_healer *erasure_healer_new(struct erasure_set *s)
 	return ok ? h : erasure_healer_free(h);
 }
 
+struct erasure_healer *erasure_verifier_new(struct erasure_set *s, erasure_bad_fn bad, void *arg)
+{
+	struct erasure_healer *h = erasure_healer_new(s);
+
+	if (h) {
+		h->bad = bad;
+		h->bad_arg = arg;
+	}
+	return h;
+}
+
 struct erasure_healer *erasure_healer_free(struct erasure_healer *h)
 {
 	if (!h)
@@ -165,6 +176,23 @@ static uint32_t lost_cells(struct erasure_healer *h, const struct heal_stripe *s
 	return ret;
 }
 
+static void tell_bad(struct erasure_healer *h, const struct heal_stripe *st, uint32_t bad, uint32_t made)
+{
+	for (uint32_t m = bad; m; m &= m - 1) {
+		unsigned cell = (unsigned)__builtin_ctz(m);
+		if (h->slot[segment_slot_of(h->seg, cell)].absent)
+			continue;
+		h->bad(h->bad_arg, &(struct erasure_bad_cell){
+			.segment = h->seg->info.id,
+			.slot = segment_slot_of(h->seg, cell),
+			.cell = cell,
+			.offset_4k = st->offset_4k,
+			.cell_4k = st->len / DRIVE_BLOCK,
+			.decodable = made & 1u << cell,
+		});
+	}
+}
+
 static void mend_stripe(struct heal_window *w, struct heal_stripe *st)
 {
 	struct erasure_healer *h = w->h;
@@ -177,6 +205,10 @@ static void mend_stripe(struct heal_window *w, struct heal_stripe *st)
 		made = decode_short(w, st, want);
 	if (want & ~made)
 		made |= decode_long(w, st, want & ~made);
+	if (h->bad) {
+		tell_bad(h, st, want, made);
+		return;
+	}
 	count_failed(h, st, want & ~made);
 	st->write = (uint16_t)made;
 }

@@ -32,6 +32,16 @@ struct erasure_healed {
 void erasure_healed_add(struct erasure_healed *to, const struct erasure_healed *from);
 
 struct erasure_healer *erasure_healer_new(struct erasure_set *s); /* NULL: no memory */
+/* One that only looks: bad cells are counted and told, by the calls that are made of it, and nothing is written. Headers
+ * and files that are absent are not told: erasure_file_check. */
+struct erasure_bad_cell {
+	uint64_t segment;
+	unsigned slot, cell;
+	uint32_t offset_4k, cell_4k;
+	bool decodable; /* the others give its bytes */
+};
+typedef void (*erasure_bad_fn)(void *arg, const struct erasure_bad_cell *c);
+struct erasure_healer *erasure_verifier_new(struct erasure_set *s, erasure_bad_fn bad, void *arg);
 struct erasure_healer *erasure_healer_free(struct erasure_healer *h);
 /* Slots of `write` are those that erasure_healer_add may name; cells of `check` are verified. Slots whose drive is absent
  * or out are left out of both; K others are read when `check` has fewer. -QE_CORRUPT: no such segment, or dead. */

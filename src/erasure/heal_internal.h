@@ -65,6 +65,8 @@ struct heal_slot {
 struct erasure_healer {
 	struct erasure_set *set;
 	struct drive_queue *queue;
+	erasure_bad_fn bad; /* NULL: bad cells are written anew */
+	void *bad_arg;
 	uint32_t col_bytes;
 	struct heal_window window[HEAL_WINDOWS];
 	unsigned fill; /* the window that is filled */

@@ -57,7 +57,7 @@ void heal_open_slots(struct erasure_healer *h)
 		if (rc < 0)
 			hs->file = NULL;
 		hs->absent = rc == -ENOENT;
-		if (rc == 0)
+		if (rc == 0 && !h->bad)
 			mend_header(h, i);
 	}
 }

@@ -5,11 +5,15 @@
  *   fsck.c          the order of it all; drives and superblocks
  *   fsck_journal.c  what recovery saw of the journals
  *   fsck_rows.c     index copies, counters, places of payload, segment files
+ *   fsck_cells.c    the payload: every live cell against its checksums
+ *   fsck_owner.c    whose payload it is
  */
 #ifndef QUOIN_META_FSCK_INTERNAL_H
 #define QUOIN_META_FSCK_INTERNAL_H
 
+#include "base/buf.h"
 #include "meta/fsck.h"
+#include "meta/set_internal.h"
 
 struct recovery;
 
@@ -30,5 +34,26 @@ void fsck_tell(struct fsck *f, enum fsck_grade grade, const struct drive *d, con
 /* Called by recovery of a read-only set at its end, with all that it found. */
 void fsck_journals(struct fsck *f, struct recovery *r);
 int fsck_rows(struct fsck *f) WARN_UNUSED;
+
+/* Where a blob lies in its segment. From and to are 4 KiB units << 24; of a packed blob the byte in its stripe's cells is
+ * added (16 cells of 64 KiB are 20 bits). */
+struct span {
+	uint64_t segment, from, to, blob;
+};
+#define PLACE(offset_4k) ((uint64_t)(offset_4k) << 24)
+
+struct places {
+	struct fsck *f;
+	struct vec spans;    /* struct span, by place */
+	struct vec segments; /* struct segment_info, ascending */
+};
+
+int fsck_cells(const struct places *p) WARN_UNUSED;
+/* Adds a line to the text of each blob that something names, in blobs, which ascend: the first ones that do. */
+struct blob_owner {
+	uint64_t blob;
+	struct buf text;
+};
+int fsck_owners(struct fsck *f, struct vec *blobs) WARN_UNUSED;
 
 #endif

@@ -81,20 +81,6 @@ static int check_counters(struct fsck *f)
 }
 
 /* ---- Places of blobs ---------------------------------------------------------------------------------------------- */
-/* Where a blob lies in its segment. From and to are 4 KiB units << 24; of a packed blob the byte in its stripe's cells is
- * added (16 cells of 64 KiB are 20 bits). */
-struct span {
-	uint64_t segment, from, to, blob;
-};
-
-struct places {
-	struct fsck *f;
-	struct vec spans;    /* struct span */
-	struct vec segments; /* struct segment_info, ascending */
-};
-
-#define PLACE(offset_4k) ((uint64_t)(offset_4k) << 24)
-
 static void tell_blob(struct fsck *f, uint64_t blob, const char *what)
 {
 	fsck_tell(f, FSCK_DAMAGE, NULL, "what lies there cannot be trusted; reads verify it and fail",
@@ -302,19 +288,25 @@ static void check_files(struct places *p)
 	}
 }
 
-static int check_places(struct fsck *f)
+static int load_places(struct places *p)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct places p = {.f = f};
-	int rc = meta_view_open(f->s, &v);
+	int rc = meta_view_open(p->f->s, &v);
 
 	if (rc == 0)
-		rc = load_segments_sorted(&p, v);
-	if (rc == 0)
-		rc = load_blobs(&p, v);
+		rc = load_segments_sorted(p, v);
+	return rc == 0 ? load_blobs(p, v) : rc;
+}
+
+static int check_places(struct fsck *f)
+{
+	struct places p = {.f = f};
+	int rc = load_places(&p);
+
 	if (rc == 0) {
 		check_overlaps(&p);
 		check_files(&p);
+		rc = f->p->deep ? fsck_cells(&p) : 0;
 	}
 	vec_free(&p.spans);
 	vec_free(&p.segments);

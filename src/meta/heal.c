@@ -56,17 +56,22 @@ void heal_end(struct meta_healer *h)
 	__atomic_fetch_sub(&h->s->healers, 1, __ATOMIC_SEQ_CST);
 }
 
+static bool may_look(const struct meta_healer *h)
+{
+	return h->bad || meta_writable(h->s);
+}
+
 int heal_begin(struct meta_healer *h)
 {
 	/* Counted first: a set that is revived waits for those that still found it writable. */
 	__atomic_fetch_add(&h->s->healers, 1, __ATOMIC_SEQ_CST);
-	if (!meta_writable(h->s)) {
+	if (!may_look(h)) {
 		__atomic_fetch_sub(&h->s->healers, 1, __ATOMIC_SEQ_CST);
 		return -QE_QUORUM_WRITE;
 	}
 	h->epoch = __atomic_load_n(&h->s->epoch, __ATOMIC_RELAXED);
 	h->erasure = meta_erasure_hold(h->s);
-	h->eh = erasure_healer_new(h->erasure);
+	h->eh = h->bad ? erasure_verifier_new(h->erasure, h->bad, h->arg) : erasure_healer_new(h->erasure);
 	h->told = 0;
 	if (h->eh)
 		return 0;
@@ -79,7 +84,7 @@ bool heal_goes_on(struct meta_healer *h)
 	uint64_t moved = erasure_healer_moved(h->eh), bytes = moved - h->told;
 
 	h->told = moved;
-	return h->go_on(h->arg, bytes) && meta_writable(h->s) && !__atomic_load_n(&h->s->stopping, __ATOMIC_RELAXED) &&
+	return h->go_on(h->arg, bytes) && may_look(h) && !__atomic_load_n(&h->s->stopping, __ATOMIC_RELAXED) &&
 	       h->epoch == __atomic_load_n(&h->s->epoch, __ATOMIC_RELAXED);
 }
 
@@ -93,7 +98,9 @@ uint32_t heal_slots(struct meta_set *s)
 
 uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment)
 {
-	return heal_slots(h->s) & ~erasure_missing_mask(h->erasure, segment, 0, UINT32_MAX);
+	uint32_t slots = h->bad ? (1u << h->s->n) - 1 : heal_slots(h->s);
+
+	return slots & ~erasure_missing_mask(h->erasure, segment, 0, UINT32_MAX);
 }
 
 /* ---- Progress ---------------------------------------------------------------------------------------------------- */

@@ -20,7 +20,8 @@ struct meta_healer {
 	struct erasure_healer *eh;
 	uint64_t epoch;
 	bool (*go_on)(void *arg, uint64_t bytes);
-	void *arg;
+	erasure_bad_fn bad;        /* it only looks, also at a set that takes no writes; NULL: what is bad is made anew */
+	void *arg;                 /* of both */
 	uint64_t told;             /* of the bytes moved */
 	struct live_blob *blob;    /* large blobs of the segments up to blob_upto, by segment and offset */
 	size_t nblobs, blob_cap;

@@ -78,6 +78,10 @@ give_back
 # when it was stopped, then it is clean
 launch_quoin
 wait_ready
+random_file "$TEST_DIR/body" 3000000
+s3curl "/known/to%20be%20flipped" -T "$TEST_DIR/body"
+place=$("$QUOIN" admin inspect --json known "to be flipped" | jq -r '.extents[0].blob as $b | $b.cells[] | select(.cell == 2) |
+	"\(.drive) \($b.file) \($b.offset)"')
 stop_quoin
 rm -rf "$TEST_DIR/good"
 mkdir "$TEST_DIR/good"
@@ -109,6 +113,30 @@ give_back
 cp "$(drive 4)/seg/$segment" "$(drive 4)/seg/00000100000000ff.seg"
 fsck 1
 finds "repaired at start: $(drive 4): 1 segment files are named by no row"
+give_back
+
+# what only a reading of all payload finds
+read -r dir file offset <<<"$place"
+spoil "$dir/$file" $((offset + 77)) 5
+fsck 0
+fsck 1 --deep
+finds "repaired at start: $dir: 1 cells of segment [0-9a-f]{16} are bad from byte $offset on"
+finds '^    of known/to%20be%20flipped$'
+finds 'read [0-9]{7,} bytes of payload$'
+fsck 1 --deep --json
+assert_eq "$(jq -r '.findings[0] | "\(.drive) seg/\(.place.segment).seg \(.place.offset) \(.place.cells) \(.place.owners[0])"' \
+	"$TEST_DIR/fsck")" "$dir $file $offset 1 known/to%20be%20flipped"
+script -qec "'$QUOIN' fsck --deep ${QUOIN_DRIVES[*]}" /dev/null >"$TEST_DIR/fsck" </dev/null || true
+finds '\[#{24}\] 100 %'
+others=()
+for d in "${QUOIN_DRIVES[@]}"; do
+	[ "$d" = "$dir" ] || others+=("$d")
+done
+for d in "${others[@]:0:2}"; do
+	spoil "$d/$file" $((offset + 77)) 5
+done
+fsck 2 --deep
+finds "DAMAGE: $dir: 1 cells .* what they held cannot be read"
 give_back
 
 # what needs an operator

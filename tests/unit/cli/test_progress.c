@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/progress_internal.h"
+#include "cli/progress.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "unit/meta/rot.h"
 #include "unit/meta/set_fixture.h"
 
 #define STRIPE (1u << 20)
@@ -17,6 +18,9 @@
 struct report {
 	unsigned repaired, damage;
 	char text[8192];
+	struct fsck_place place; /* of the last finding that has one; owners: in owned */
+	char owned[256];
+	uint64_t done, total; /* as told last */
 };
 
 static struct fixture f;
@@ -28,18 +32,31 @@ static void tell(void *arg, const struct fsck_finding *finding)
 
 	*(finding->grade == FSCK_DAMAGE ? &r->damage : &r->repaired) += 1;
 	snprintf(r->text + len, sizeof r->text - len, "%s\n", finding->what);
+	if (finding->place) {
+		r->place = *finding->place;
+		snprintf(r->owned, sizeof r->owned, "%s", finding->place->owners);
+	}
 }
 
-static int check(struct report *ret, struct fsck_counts *counts)
+static void progress(void *arg, uint64_t done, uint64_t total)
 {
-	struct fsck_params p = {.index_map_bytes = f.p.index_map_bytes, .tell = tell, .arg = ret};
+	struct report *r = arg;
+
+	assert_true(done >= r->done && done <= total);
+	r->done = done;
+	r->total = total;
+}
+
+static int check_drives(struct report *ret, struct fsck_counts *counts, uint32_t mask, bool deep)
+{
+	struct fsck_params p = {.index_map_bytes = f.p.index_map_bytes, .deep = deep, .progress = progress, .tell = tell, .arg = ret};
 	struct op_ctx ctx;
 	char path[96];
 
 	memset(ret, 0, sizeof *ret);
 	for (unsigned i = 0; i < f.n; i++) {
 		snprintf(path, sizeof path, "%s/d%u", f.root, i);
-		assert_int_equal(drive_posix_open_read(path, &p.drives[i]), 0);
+		assert_int_equal(mask & 1u << i ? drive_posix_open_read(path, &p.drives[i]) : 0, 0);
 	}
 	op_ctx_init(&ctx, OP_ADMIN);
 	int rc = meta_fsck(&p, &ctx, counts);
@@ -47,6 +64,11 @@ static int check(struct report *ret, struct fsck_counts *counts)
 	for (unsigned i = 0; i < f.n; i++)
 		drive_close(p.drives[i]);
 	return rc;
+}
+
+static int check(struct report *ret, struct fsck_counts *counts)
+{
+	return check_drives(ret, counts, ALL(&f), false);
 }
 
 static void finds_damage(const char *text)
@@ -213,6 +235,63 @@ static void wrong_counters_are_damage(void **state)
 	fixture_end(&f);
 }
 
+/* A byte of a cell on slot 1: of a large segment its fourth, of a packed one its only one. */
+static void rot_cell(enum segment_class cls, uint64_t *ret_segment)
+{
+	char name[ROT_NAME_MAX];
+
+	*ret_segment = rot_segment(f.s, cls, 0, 1, name);
+	testdir_corrupt(f.root, name, cls == SEGMENT_LARGE ? 4096 + 3 * STRIPE / 2 + 100 : 4096 + 100, 1);
+}
+
+static void payload_is_read_when_it_is_asked_for(void **state)
+{
+	struct fsck_counts counts;
+	struct report r;
+	uint64_t segment;
+
+	with_objects();
+	fixture_close(&f);
+	assert_int_equal(check_drives(&r, &counts, ALL(&f), true), 0);
+	assert_string_equal(r.text, "");
+	/* Eight stripes and a packed one, of four cells each. */
+	assert_int_equal(counts.bytes, 8 * 2 * STRIPE + 4 * ERASURE_PACKED_CELL);
+	assert_true(r.total > 0 && r.done == r.total);
+	fixture_reopen(&f, ALL(&f));
+	rot_cell(SEGMENT_LARGE, &segment);
+	fixture_close(&f);
+	assert_int_equal(check(&r, &counts), 0);
+	assert_string_equal(r.text, "");
+	assert_int_equal(check_drives(&r, &counts, ALL(&f), true), 0);
+	assert_int_equal(r.repaired, 1);
+	assert_int_equal(r.damage, 0);
+	assert_true(r.place.segment == segment && r.place.cells == 1);
+	assert_int_equal(r.place.offset, 4096 + 3 * STRIPE / 2);
+	assert_int_equal(r.place.bytes, STRIPE / 2);
+	assert_string_equal(r.owned, "b/d2/k2");
+	/* With two drives only, it cannot be decoded. */
+	assert_int_equal(check_drives(&r, &counts, 3, true), 0);
+	assert_non_null(strstr(r.text, "1 cells of segment"));
+	assert_int_equal(r.repaired, 0);
+	assert_string_equal(r.owned, "b/d2/k2");
+	fixture_end(&f);
+}
+
+static void packed_payload_is_read_too(void **state)
+{
+	struct fsck_counts counts;
+	struct report r;
+	uint64_t segment;
+
+	with_objects();
+	rot_cell(SEGMENT_PACKED, &segment);
+	fixture_close(&f);
+	assert_int_equal(check_drives(&r, &counts, ALL(&f), true), 0);
+	assert_int_equal(r.repaired, 1);
+	assert_true(r.place.segment == segment && r.place.bytes == ERASURE_PACKED_CELL);
+	fixture_end(&f);
+}
+
 static void a_set_in_use_is_not_checked(void **state)
 {
 	struct fsck_counts counts;
@@ -256,6 +335,8 @@ int main(void)
 		cmocka_unit_test(overlapping_blobs_are_damage),
 		cmocka_unit_test(impossible_places_are_damage),
 		cmocka_unit_test(wrong_counters_are_damage),
+		cmocka_unit_test(payload_is_read_when_it_is_asked_for),
+		cmocka_unit_test(packed_payload_is_read_too),
 		cmocka_unit_test(a_set_in_use_is_not_checked),
 		cmocka_unit_test(a_drive_opened_for_reading_takes_no_change),
 	};

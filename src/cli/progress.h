@@ -3,8 +3,8 @@
  * How work of the server that goes on is shown: a bar that is drawn over itself on a terminal, a line now and then
  * elsewhere.
  */
-#ifndef QUOIN_CLI_PROGRESS_INTERNAL_H
-#define QUOIN_CLI_PROGRESS_INTERNAL_H
+#ifndef QUOIN_CLI_PROGRESS_H
+#define QUOIN_CLI_PROGRESS_H
 
 #include <stdbool.h>
 
