@@ -344,6 +344,7 @@ static void blob_fill(struct erasure_writer *w, struct erasure_blob *ret)
 		.nstripes = w->nstripes,
 		.stripes = w->stripes,
 		.info = w->run.seg->info,
+		.claim = segment_claim_add(w->run.seg->claim),
 	};
 	w->stripes = NULL;
 }
@@ -408,6 +409,31 @@ void erasure_blob_free(struct erasure_blob *b)
 	for (unsigned i = 0; b->stripes && i < b->nstripes; i++)
 		free(b->stripes[i].crc);
 	free(b->stripes);
+	segment_claim_drop(b->claim);
 	b->stripes = NULL;
+	b->claim = NULL;
 	b->nstripes = 0;
+}
+
+int erasure_blob_copy(const struct erasure_blob *from, struct erasure_blob *ret)
+{
+	*ret = *from;
+	ret->claim = segment_claim_add(from->claim);
+	ret->stripes = calloc(MAX(from->nstripes, 1u), sizeof *ret->stripes);
+	for (unsigned i = 0; ret->stripes && i < from->nstripes; i++) {
+		const struct erasure_stripe *st = &from->stripes[i];
+		size_t n = (size_t)st->ncell * st->blocks_per_cell * sizeof st->crc[0];
+
+		ret->stripes[i] = *st;
+		ret->stripes[i].crc = malloc(n);
+		if (!ret->stripes[i].crc) {
+			erasure_blob_free(ret);
+			return -ENOMEM;
+		}
+		memcpy(ret->stripes[i].crc, st->crc, n);
+	}
+	if (ret->stripes)
+		return 0;
+	erasure_blob_free(ret);
+	return -ENOMEM;
 }

@@ -49,6 +49,11 @@ struct missing_range {
 	uint8_t slot;
 };
 
+/* Counts the blobs of a segment that have no row yet, and the segment itself. Blobs may outlive it. */
+struct segment_claim {
+	unsigned n; /* atomic */
+};
+
 struct segment {
 	struct hash_node node;
 	struct list lru;                             /* (L) in set.lru */
@@ -56,6 +61,7 @@ struct segment {
 	struct segment_info info;                    /* id, geometry: constant; the rest (L) */
 	bool owned;                                  /* made by this process: next_4k and slots are known */
 	unsigned pins;                               /* (L) users; the segment stays known while > 0 */
+	struct segment_claim *claim;
 	uint32_t next_4k;                            /* (L) owned: allocation pointer; else highest known end or 0 */
 	uint32_t slots;                              /* (L) owned: slots that have the file open, with its header */
 	uint32_t lost;                               /* (L) owned: slots that had it until their drive was taken away */
@@ -177,6 +183,8 @@ void segment_header_encode(const struct segment_header *h, void *block);
 int segment_header_decode(const void *block, struct segment_header *ret) WARN_UNUSED;
 
 void segment_name(uint64_t id, char *ret); /* SEGMENT_NAME_MAX bytes */
+struct segment_claim *segment_claim_add(struct segment_claim *c); /* returns c; accepts NULL, as drop does */
+void segment_claim_drop(struct segment_claim *c);
 struct segment *segment_find_locked(struct erasure_set *s, uint64_t id);
 /* NULL: unknown or dead. */
 struct segment *segment_pin(struct erasure_set *s, uint64_t id);

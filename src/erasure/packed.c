@@ -24,12 +24,10 @@ static int packed_push(struct erasure_writer *w, const void *data, uint32_t len)
 	return writer_settle(w);
 }
 
-int erasure_packed_write(struct erasure_set *s, const void *data, struct erasure_stripe *ret,
-                         struct segment_info *ret_info)
+int erasure_packed_write(struct erasure_set *s, const void *data, struct erasure_blob *ret)
 {
 	uint32_t len = erasure_stripe_bytes(s, SEGMENT_PACKED);
 	struct erasure_writer *w;
-	struct erasure_blob blob;
 
 	int rc = writer_open(s, SEGMENT_PACKED, len, &w);
 	if (rc < 0)
@@ -39,11 +37,5 @@ int erasure_packed_write(struct erasure_set *s, const void *data, struct erasure
 		erasure_writer_abort(w);
 		return rc;
 	}
-	rc = erasure_writer_finish(w, &blob);
-	if (rc < 0)
-		return rc;
-	*ret = blob.stripes[0];
-	*ret_info = blob.info;
-	free(blob.stripes);
-	return 0;
+	return erasure_writer_finish(w, ret);
 }

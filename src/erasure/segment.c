@@ -102,12 +102,31 @@ void segment_insert_locked(struct erasure_set *s, struct segment *seg)
 		s->open_files += seg->file[i] != NULL;
 }
 
+struct segment_claim *segment_claim_add(struct segment_claim *c)
+{
+	if (c)
+		__atomic_fetch_add(&c->n, 1, __ATOMIC_RELAXED);
+	return c;
+}
+
+void segment_claim_drop(struct segment_claim *c)
+{
+	if (c && __atomic_fetch_sub(&c->n, 1, __ATOMIC_ACQ_REL) == 1)
+		free(c);
+}
+
 static struct segment *segment_alloc(const struct segment_info *info)
 {
 	struct segment *seg = calloc(1, sizeof *seg);
 
 	if (!seg)
 		return NULL;
+	seg->claim = calloc(1, sizeof *seg->claim);
+	if (!seg->claim) {
+		free(seg);
+		return NULL;
+	}
+	seg->claim->n = 1;
 	seg->info = *info;
 	list_init(&seg->lru);
 	list_init(&seg->dirty);
@@ -120,6 +139,7 @@ void segment_free(struct segment *seg)
 {
 	for (unsigned i = 0; i < ERASURE_MAX_CELLS; i++)
 		drive_file_unref(seg->file[i]);
+	segment_claim_drop(seg->claim);
 	free(seg);
 }
 
@@ -205,7 +225,8 @@ int erasure_segment_add(struct erasure_set *s, const struct segment_info *info)
 		fresh = NULL;
 	}
 	mutex_unlock(&s->lock);
-	free(fresh);
+	if (fresh)
+		segment_free(fresh);
 	return 0;
 }
 
@@ -226,6 +247,14 @@ bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment
 		*ret = seg->info;
 	mutex_unlock(&s->lock);
 	return seg;
+}
+
+bool erasure_segment_in_use(struct erasure_set *s, uint64_t segment)
+{
+	MUTEX_GUARD(&s->lock);
+	const struct segment *seg = segment_find_locked(s, segment);
+
+	return seg && (seg->pins || __atomic_load_n(&seg->claim->n, __ATOMIC_ACQUIRE) > 1);
 }
 
 uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment)

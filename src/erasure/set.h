@@ -96,6 +96,9 @@ uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment);
 bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment_info *ret);
 /* Slots of the mask whose drive is there and has no file of that name. */
 uint32_t erasure_segment_absent(struct erasure_set *s, uint64_t segment, uint32_t slots);
+/* Somebody reads or writes it, or a blob in it waits for its row. Of a sealed segment that nobody uses and no row names a
+ * blob of, nobody will. */
+bool erasure_segment_in_use(struct erasure_set *s, uint64_t segment);
 /* Forgets a dead segment and unlinks its files (its `dead` row is durable). -EBUSY: a reader or writer is in it;
  * absent files are no error; the first error of a drive is returned when all have been tried. */
 int erasure_segment_remove(struct erasure_set *s, uint64_t segment) WARN_UNUSED;
@@ -158,8 +161,10 @@ struct erasure_blob { /* what a writer made; becomes a blob row */
 	unsigned nstripes;
 	struct erasure_stripe *stripes;
 	struct segment_info info; /* of its segment, for the row of a new one */
+	struct segment_claim *claim; /* keeps the segment in use until a row names the blob (erasure_segment_in_use) */
 };
 void erasure_blob_free(struct erasure_blob *b); /* frees what it owns, not b */
+int erasure_blob_copy(const struct erasure_blob *from, struct erasure_blob *ret) WARN_UNUSED; /* -ENOMEM: nothing is in ret */
 /* Some slot of its mask has not flushed its cell, as far as is known: the record must list the stripe. */
 bool erasure_stripe_unflushed(struct erasure_set *s, const struct erasure_stripe *st);
 
@@ -190,9 +195,8 @@ void erasure_on_slot_error(struct erasure_set *s, void (*fn)(void *arg, unsigned
 /* Cell writes to the slot that have not returned, and reads that were given up: R10 waits until there are none. */
 unsigned erasure_slot_inflight(struct erasure_set *s, unsigned slot);
 
-/* One packed stripe: k * ERASURE_PACKED_CELL bytes, zero-padded. Blocks until written. ret owns crc (free it). */
-int erasure_packed_write(struct erasure_set *s, const void *data, struct erasure_stripe *ret,
-                         struct segment_info *ret_info) WARN_UNUSED;
+/* One packed stripe: k * ERASURE_PACKED_CELL bytes, zero-padded. Blocks until written. *ret has one stripe. */
+int erasure_packed_write(struct erasure_set *s, const void *data, struct erasure_blob *ret) WARN_UNUSED;
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 struct erasure_place {

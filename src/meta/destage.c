@@ -15,14 +15,9 @@
 
 struct moved {
 	uint64_t blob;
-	uint64_t old_seq;         /* of its row when it was copied */
 	unsigned stripe;          /* in destage.stripes */
 	uint32_t byte;
 	uint8_t cell;
-};
-struct stripe {
-	struct erasure_stripe st;
-	struct segment_info info;
 };
 struct destage {
 	struct meta_set *s;
@@ -31,8 +26,7 @@ struct destage {
 	unsigned cell;            /* being filled */
 	uint32_t byte;
 	struct vec moved;
-	struct vec stripes;       /* written; the one being filled is not in it yet */
-	unsigned first_open;      /* of moved: in the stripe being filled */
+	struct vec stripes;       /* struct erasure_blob, each of one stripe: written; the one being filled is not in it yet */
 };
 
 static int open_view(struct meta_set *s, struct meta_view **ret)
@@ -44,13 +38,13 @@ static int open_view(struct meta_set *s, struct meta_view **ret)
 static void put_blob(struct destage *d, struct meta_batch *b, const struct moved *m, const struct meta_row *seen,
 		     struct row_blob *r)
 {
-	const struct stripe *st = VEC_AT(&d->stripes, struct stripe, m->stripe);
+	const struct erasure_blob *st = VEC_AT(&d->stripes, struct erasure_blob, m->stripe);
 	CLEANUP_BUF struct buf body = BUF_INIT;
 	struct meta_key k;
 
 	r->place = BLOB_PACKED;
-	r->segment = st->st.segment;
-	r->offset_4k = st->st.offset_4k;
+	r->segment = st->segment;
+	r->offset_4k = st->offset_4k;
 	r->cell = m->cell;
 	r->byte = m->byte;
 	r->seq = 0;
@@ -59,7 +53,7 @@ static void put_blob(struct destage *d, struct meta_batch *b, const struct moved
 	key_u64(&k, m->blob);
 	meta_batch_expect(b, TABLE_BLOB, &k, seen, true);
 	meta_batch_put(b, TABLE_BLOB, &k, buf_str(&body), 0);
-	batch_segment(b, &st->info, (int64_t)r->stored_len, st->st.offset_4k + st->st.cell_4k);
+	batch_segment(b, &st->info, (int64_t)r->stored_len, st->offset_4k + st->stripes[0].cell_4k);
 }
 
 /* Rows of blobs that are still in the journal; the others dropped out. */
@@ -88,29 +82,22 @@ static int fill_rows(struct destage *d, struct meta_batch *b, struct meta_view *
 	return 0;
 }
 
-static int list_stripe(struct meta_batch *b, const struct stripe *st)
+static int list_stripe(struct meta_batch *b, const struct erasure_blob *st)
 {
 	CLEANUP_BUF struct buf body = BUF_INIT;
-	struct erasure_blob eb = {.nstripes = 1, .segment = st->st.segment, .info = st->info};
-	size_t n = (size_t)st->st.ncell * st->st.blocks_per_cell;
+	const struct erasure_stripe *cells = &st->stripes[0];
+	struct erasure_blob copy;
 	struct meta_key k;
 
 	/* A copy: the batch frees what it lists, and it may have to be built again. */
-	eb.stripes = malloc(sizeof *eb.stripes);
-	if (!eb.stripes)
-		return -ENOMEM;
-	eb.stripes[0] = st->st;
-	eb.stripes[0].crc = malloc(4 * n);
-	if (!eb.stripes[0].crc) {
-		free(eb.stripes);
-		return -ENOMEM;
-	}
-	memcpy(eb.stripes[0].crc, st->st.crc, 4 * n);
-	for (size_t i = 0; i < n; i++)
-		buf_put_le32(&body, st->st.crc[i]);
-	key_stripe(&k, st->st.segment, st->st.offset_4k);
+	int rc = erasure_blob_copy(st, &copy);
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; i < cells->ncell; i++)
+		buf_put_le32(&body, cells->crc[i]);
+	key_stripe(&k, st->segment, st->offset_4k);
 	meta_batch_put(b, TABLE_STRIPE, &k, buf_str(&body), 0);
-	batch_take_blob(b, &eb);
+	batch_take_blob(b, &copy);
 	return 0;
 }
 
@@ -128,7 +115,7 @@ static int build(struct destage *d, struct meta_batch **ret, unsigned *ret_n)
 	}
 	for (unsigned i = 0; rc == 0 && i < d->stripes.n; i++)
 		if (used[i])
-			rc = list_stripe(b, VEC_AT(&d->stripes, struct stripe, i));
+			rc = list_stripe(b, VEC_AT(&d->stripes, struct erasure_blob, i));
 	if (rc < 0) {
 		meta_batch_free(b);
 		return rc;
@@ -140,8 +127,8 @@ static int build(struct destage *d, struct meta_batch **ret, unsigned *ret_n)
 static void forget(struct destage *d)
 {
 	for (unsigned i = 0; i < d->stripes.n; i++)
-		free(VEC_AT(&d->stripes, struct stripe, i)->st.crc);
-	d->stripes.n = d->moved.n = d->first_open = 0;
+		erasure_blob_free(VEC_AT(&d->stripes, struct erasure_blob, i));
+	d->stripes.n = d->moved.n = 0;
 }
 
 /* Commits what lies in whole stripes. The answer means durable: cells and rows. */
@@ -168,14 +155,14 @@ static int commit(struct destage *d)
 static int write_stripe(struct destage *d)
 {
 	size_t used = d->cell * (size_t)d->cell_len + d->byte;
-	struct stripe *st;
+	struct erasure_blob *st;
 
 	if (used == 0)
 		return 0;
 	st = vec_push(&d->stripes, sizeof *st);
 	if (!st)
 		return -ENOMEM;
-	int rc = erasure_packed_write(d->s->erasure, d->data, &st->st, &st->info);
+	int rc = erasure_packed_write(d->s->erasure, d->data, st);
 	if (rc < 0) {
 		d->stripes.n--;
 		return rc;

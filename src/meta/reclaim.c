@@ -5,6 +5,9 @@
  * applied, and no view may be open that still shows it. The sequencer has the last word: it refuses to mark a segment
  * that has live bytes again, and a blob in one that is dead or gone.
  *
+ * A blob may wait for its row for hours, at the front of a long upload or of a file that is written to the mount: its
+ * segment is in use until then (erasure_segment_in_use).
+ *
  * What lies behind the end of a sealed segment is given back while the segment lives: no blob's run reaches beyond the
  * end, and the row that says so is in the checkpoint.
  *
@@ -208,6 +211,9 @@ static int forget(const struct reclaim *r)
 /* 1: unlinked; 0: not now. */
 static int take(struct meta_set *s, struct segment_info *info)
 {
+	/* A long upload has its first blobs there. */
+	if (info->state != SEGMENT_DEAD && erasure_segment_in_use(s->erasure, info->id))
+		return 0;
 	int rc = info->state == SEGMENT_DEAD ? erasure_segment_add(s->erasure, info) : mark_dead(s, info);
 
 	if (rc == 0)

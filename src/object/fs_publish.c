@@ -112,27 +112,6 @@ static struct map_edit *edits_of(struct publication *p, struct arena *a, unsigne
 	return e;
 }
 
-static int copy_blob(const struct erasure_blob *from, struct erasure_blob *to)
-{
-	*to = *from;
-	to->stripes = calloc(MAX(from->nstripes, 1u), sizeof *to->stripes);
-	if (!to->stripes)
-		return -ENOMEM;
-	for (unsigned i = 0; i < from->nstripes; i++) {
-		size_t n = (size_t)from->stripes[i].ncell * from->stripes[i].blocks_per_cell * sizeof(uint32_t);
-
-		to->stripes[i] = from->stripes[i];
-		to->stripes[i].crc = malloc(MAX(n, (size_t)1));
-		if (!to->stripes[i].crc) {
-			to->nstripes = i;
-			erasure_blob_free(to);
-			return -ENOMEM;
-		}
-		memcpy(to->stripes[i].crc, from->stripes[i].crc, n);
-	}
-	return 0;
-}
-
 /* Blobs that the batch names for the first time. What was overwritten before it was published is named by nothing. */
 static int put_blobs(struct publication *p, struct meta_batch *b)
 {
@@ -149,7 +128,7 @@ static int put_blobs(struct publication *p, struct meta_batch *b)
 			refs += d->seg[j].kind == SEG_BLOB && d->seg[j].ext.blob == d->blob[i].id;
 		if (refs == 0)
 			continue;
-		rc = copy_blob(&d->blob[i].eb, &eb);
+		rc = erasure_blob_copy(&d->blob[i].eb, &eb);
 		if (rc < 0)
 			return rc;
 		meta_batch_blob_large(b, d->blob[i].id, &eb, refs);

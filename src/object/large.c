@@ -437,32 +437,11 @@ struct large_blob *large_blobs(struct large *l, unsigned *ret_n)
 }
 
 /* The batch takes what it is given, and may be rejected and built again: it gets a copy. */
-static int blob_copy(const struct erasure_blob *from, struct erasure_blob *to)
-{
-	*to = *from;
-	to->stripes = calloc(from->nstripes ? from->nstripes : 1, sizeof *to->stripes);
-	if (!to->stripes)
-		return -ENOMEM;
-	for (unsigned i = 0; i < from->nstripes; i++) {
-		const struct erasure_stripe *st = &from->stripes[i];
-		size_t n = (size_t)st->ncell * st->blocks_per_cell * sizeof st->crc[0];
-
-		to->stripes[i] = *st;
-		to->stripes[i].crc = malloc(n);
-		if (!to->stripes[i].crc) {
-			erasure_blob_free(to);
-			return -ENOMEM;
-		}
-		memcpy(to->stripes[i].crc, st->crc, n);
-	}
-	return 0;
-}
-
 int large_put_blobs(const struct large *l, struct meta_batch *b)
 {
 	for (unsigned i = 0; i < l->nblobs; i++) {
 		struct erasure_blob eb;
-		int rc = blob_copy(&l->blobs[i].eb, &eb);
+		int rc = erasure_blob_copy(&l->blobs[i].eb, &eb);
 
 		if (rc < 0)
 			return rc;

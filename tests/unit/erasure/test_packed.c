@@ -15,14 +15,13 @@ struct packed_blob {
 	uint64_t seed;
 	uint32_t cell, byte, len;
 	uint32_t crc[16];
-	const struct erasure_stripe *stripe;
+	const struct erasure_blob *stripe;
 	bool no_stripe_row;
 };
 
 struct packed {
 	uint8_t *data;
-	struct erasure_stripe stripe;
-	struct segment_info info;
+	struct erasure_blob eb;
 	struct packed_blob blob[BLOBS];
 };
 
@@ -41,7 +40,7 @@ static int stripe_crcs(void *arg, uint32_t *ret)
 
 	if (b->no_stripe_row)
 		return -QE_NO_SUCH_KEY;
-	memcpy(ret, b->stripe->crc, b->stripe->ncell * sizeof *ret);
+	memcpy(ret, b->stripe->stripes[0].crc, b->stripe->stripes[0].ncell * sizeof *ret);
 	return 0;
 }
 
@@ -59,19 +58,19 @@ static void packed_fill(struct fixture *f, struct packed *p, uint64_t seed)
 			uint32_t len = lens[rnd(&seed) % ARRAY_SIZE(lens)];
 			if (byte + len > ERASURE_PACKED_CELL)
 				break;
-			*b = (struct packed_blob){seed, cell, byte, len, .stripe = &p->stripe};
+			*b = (struct packed_blob){seed, cell, byte, len, .stripe = &p->eb};
 			uint8_t *at = p->data + cell * ERASURE_PACKED_CELL + byte;
 			pattern_fill(b->seed, 0, at, len);
 			blocks_sum(at, len, 12, b->crc);
 			byte = ALIGN_UP(byte + len, 8);
 		}
-	assert_int_equal(erasure_packed_write(f->set, p->data, &p->stripe, &p->info), 0);
+	assert_int_equal(erasure_packed_write(f->set, p->data, &p->eb), 0);
 }
 
 static void packed_free(struct packed *p)
 {
 	free(p->data);
-	free(p->stripe.crc);
+	erasure_blob_free(&p->eb);
 }
 
 static int packed_read(struct fixture *f, const struct packed *p, struct packed_blob *b, uint32_t start, uint32_t len,
@@ -79,8 +78,8 @@ static int packed_read(struct fixture *f, const struct packed *p, struct packed_
 {
 	const struct erasure_place at = {
 		.packed = true,
-		.segment = p->stripe.segment,
-		.offset_4k = p->stripe.offset_4k,
+		.segment = p->eb.segment,
+		.offset_4k = p->eb.offset_4k,
 		.cell = (uint8_t)b->cell,
 		.byte = b->byte,
 		.stored_len = b->len,
@@ -125,14 +124,14 @@ static void blobs_come_back(void **state)
 		fixture_start(&f, shapes[i].n, shapes[i].k, shapes[i].m, 8 << 20, false);
 		packed_fill(&f, &p, i);
 		packed_fill(&f, &q, i + 100);
-		assert_int_equal(p.info.cls, SEGMENT_PACKED);
-		assert_int_equal(p.info.block_log2, 12);
-		assert_int_equal(p.stripe.block_log2, 16);
-		assert_int_equal(p.stripe.blocks_per_cell, 1);
-		assert_int_equal(q.stripe.offset_4k, p.stripe.offset_4k + 16);
+		assert_int_equal(p.eb.info.cls, SEGMENT_PACKED);
+		assert_int_equal(p.eb.info.block_log2, 12);
+		assert_int_equal(p.eb.stripes[0].block_log2, 16);
+		assert_int_equal(p.eb.stripes[0].blocks_per_cell, 1);
+		assert_int_equal(q.eb.offset_4k, p.eb.offset_4k + 16);
 		packed_expect(&f, &p, 1);
 		fixture_reopen(&f);
-		assert_int_equal(erasure_segment_add(f.set, &p.info), 0);
+		assert_int_equal(erasure_segment_add(f.set, &p.eb.info), 0);
 		packed_expect(&f, &p, 2);
 		packed_expect(&f, &q, 3);
 		packed_free(&p);
@@ -150,14 +149,14 @@ static void lost_drives_are_decoded(void **state)
 		fixture_start(&f, shapes[i].n, shapes[i].k, shapes[i].m, 8 << 20, false);
 		packed_fill(&f, &p, i);
 		for (unsigned m = 0; m < shapes[i].m; m++)
-			delete_file(&f, (p.info.rotation + m) % shapes[i].n, p.stripe.segment);
+			delete_file(&f, (p.eb.info.rotation + m) % shapes[i].n, p.eb.segment);
 		fixture_reopen(&f);
-		assert_int_equal(erasure_segment_add(f.set, &p.info), 0);
+		assert_int_equal(erasure_segment_add(f.set, &p.eb.info), 0);
 		packed_expect(&f, &p, rnd(&seed));
 		/* One more. */
-		delete_file(&f, (p.info.rotation + shapes[i].m) % shapes[i].n, p.stripe.segment);
+		delete_file(&f, (p.eb.info.rotation + shapes[i].m) % shapes[i].n, p.eb.segment);
 		fixture_reopen(&f);
-		assert_int_equal(erasure_segment_add(f.set, &p.info), 0);
+		assert_int_equal(erasure_segment_add(f.set, &p.eb.info), 0);
 		uint8_t dst[65536];
 		assert_int_equal(packed_read(&f, &p, &p.blob[0], 0, p.blob[0].len, dst, 0, NULL), -QE_QUORUM_READ);
 		packed_free(&p);
@@ -176,9 +175,9 @@ static void flipped_byte_never_shows(void **state)
 	packed_fill(&f, &p, 5);
 	struct packed_blob *b = &p.blob[3];
 	assert_int_equal(b->cell, 0);
-	unsigned slot = p.info.rotation % 4;
-	uint64_t cell = BYTES_4K(p.stripe.offset_4k);
-	flip_byte(&f, slot, p.stripe.segment, cell + b->byte + b->len - 1);
+	unsigned slot = p.eb.info.rotation % 4;
+	uint64_t cell = BYTES_4K(p.eb.offset_4k);
+	flip_byte(&f, slot, p.eb.segment, cell + b->byte + b->len - 1);
 	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, DRIVE_NOWAIT, NULL), -EAGAIN);
 	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), 0);
 	assert_true(degraded);
@@ -187,10 +186,10 @@ static void flipped_byte_never_shows(void **state)
 	assert_int_equal(packed_read(&f, &p, &p.blob[0], 0, p.blob[0].len, dst, 0, &degraded), 0);
 	assert_false(degraded);
 	/* Bad cells are not fed to the decoder. */
-	flip_byte(&f, (slot + 1) % 4, p.stripe.segment, cell + 60000);
+	flip_byte(&f, (slot + 1) % 4, p.eb.segment, cell + 60000);
 	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), 0);
 	assert_true(pattern_check(b->seed, 0, dst, b->len));
-	flip_byte(&f, (slot + 2) % 4, p.stripe.segment, cell + 1);
+	flip_byte(&f, (slot + 2) % 4, p.eb.segment, cell + 1);
 	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), -QE_QUORUM_READ);
 	b->no_stripe_row = true;
 	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), -QE_NO_SUCH_KEY);

@@ -317,8 +317,7 @@ static uint64_t all_of_it(void *arg)
 static void the_reserve_is_for_packed_segments(void **state)
 {
 	CLEANUP_FREE uint8_t *data = aligned_alloc(4096, 2 * ERASURE_PACKED_CELL);
-	struct erasure_stripe st;
-	struct segment_info info;
+	struct erasure_blob packed;
 	struct erasure_writer *w;
 	struct fixture f;
 
@@ -327,8 +326,8 @@ static void the_reserve_is_for_packed_segments(void **state)
 	assert_int_equal(erasure_writer_open(f.set, 1 << 20, &w), -QE_FULL);
 	assert_int_equal(f.reported, 0); /* no drive is to blame */
 	memset(data, 7, 2 * ERASURE_PACKED_CELL);
-	assert_int_equal(erasure_packed_write(f.set, data, &st, &info), 0);
-	free(st.crc);
+	assert_int_equal(erasure_packed_write(f.set, data, &packed), 0);
+	erasure_blob_free(&packed);
 	f.set->reserve = NULL;
 	assert_int_equal(erasure_writer_open(f.set, 1 << 20, &w), 0);
 	erasure_writer_abort(w);

@@ -210,6 +210,32 @@ static void a_healed_file_ends_with_its_segment(void **state)
 	fixture_end(&f);
 }
 
+/* An upload of hours has blobs in segments that are sealed long before a row names them. */
+static void a_blob_on_its_way_keeps_its_segment(void **state)
+{
+	struct erasure_blob first, given_up;
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, true);
+	f.p.segment_size = 1u << 20;
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(large_begin(&f, 1, LENGTH, &first), 0);
+	assert_int_equal(large_begin(&f, 2, 2 * LENGTH, &given_up), 0);
+	for (unsigned i = 10; i < 14; i++)
+		assert_int_equal(put_large(&f, META_DURABLE, i, i, 2 * LENGTH), 0);
+	for (unsigned round = 0; round < 3; round++)
+		checkpoint(&f, 50 + round);
+	unsigned files = segment_files(&f);
+	assert_int_equal(put_large_begun(&f, META_DURABLE, 1, 1, LENGTH, &first), 0);
+	erasure_blob_free(&given_up);
+	for (unsigned round = 0; round < 2; round++)
+		checkpoint(&f, 60 + round);
+	assert_int_equal(segment_files(&f), files - 4); /* what nobody waits for goes */
+	assert_int_equal(check_blob(&f, 1, 1, LENGTH), 1);
+	expect_counters(&f);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +244,7 @@ int main(void)
 		cmocka_unit_test(rest_of_a_sealed_segment_comes_back),
 		cmocka_unit_test(rest_on_a_drive_that_was_away),
 		cmocka_unit_test(a_healed_file_ends_with_its_segment),
+		cmocka_unit_test(a_blob_on_its_way_keeps_its_segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
