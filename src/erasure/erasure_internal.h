@@ -142,10 +142,11 @@ struct erasure_set {
 #define STAT_ADD(s, field, n) ((void)__atomic_fetch_add(&(s)->stats.field, (uint64_t)(n), __ATOMIC_RELAXED))
 
 /* ---- set.c ------------------------------------------------------------------------------------------------------- */
-/* Fewest cells that make a stripe good enough to be written. */
+/* Fewest cells that make a stripe good enough to be written: what W drives in sync hold at least (STORAGE.md section 4). A set
+ * that has lost all that parity allows goes on with K cells; 1+1 and 2+2, where that would not be a majority, with one more. */
 static inline unsigned set_need(const struct erasure_set *s)
 {
-	return s->k + (s->m > 0);
+	return s->k + (s->n == 2 * s->m);
 }
 static inline unsigned segment_slot_of(const struct segment *seg, unsigned cell)
 {

@@ -51,6 +51,32 @@ static void largest_blob_comes_back(void **state)
 	}
 }
 
+/* W as STORAGE.md section 4 has it: with so many drives in sync payload is written, whichever they are; with one less it is
+ * refused. */
+static void the_write_quorum_writes(void **state)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
+		unsigned n = shapes[i].n, m = shapes[i].m, w = n - m + (n == 2 * m);
+		for (uint32_t in = 1; n == shapes[i].k + m && in < 1u << n; in += n > 6 ? 509 : 1) {
+			struct fixture f;
+			struct erasure_blob b;
+			unsigned count = (unsigned)__builtin_popcount(in);
+			if (count != w && count != w - 1)
+				continue;
+			fixture_start(&f, n, shapes[i].k, m, 8 << 20, false);
+			erasure_set_writers(f.set, in);
+			assert_int_equal(blob_write(&f, in, 300000, &b), count == w ? 0 : -QE_QUORUM_WRITE);
+			if (count == w) {
+				for (unsigned s = 0; s < b.nstripes; s++)
+					assert_int_equal(b.stripes[s].slot_mask, in);
+				blob_expect(&f, &b, in, NULL);
+				erasure_blob_free(&b);
+			}
+			fixture_end(&f);
+		}
+	}
+}
+
 /* Every way to lose up to m files; one more must be an error, never wrong bytes. */
 static void lost_files_are_decoded(void **state)
 {
@@ -235,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_come_back),
 		cmocka_unit_test(largest_blob_comes_back),
+		cmocka_unit_test(the_write_quorum_writes),
 		cmocka_unit_test(lost_files_are_decoded),
 		cmocka_unit_test(flipped_byte_never_shows),
 		cmocka_unit_test(damage_adds_up_within_a_row_only),
