@@ -12,7 +12,7 @@
  *   isr.c         drives that leave; the set below W
  *   slot.c        the drive object of a slot: who has it, giving it back
  *   revive.c      the set writes again: R1 to R8 while it serves (Q4)
- *   checkpoint.c, destage.c, payload.c
+ *   checkpoint.c, destage.c, payload.c; pack.c: small blobs into packed stripes
  *   space.c       what is kept free, so that deletes always work
  *
  * Who guards what: (W) the writer lock, held by the leader; (Q) queue_lock; (A) answer_lock; (C) checkpoint_lock;
