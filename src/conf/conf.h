@@ -57,6 +57,7 @@ struct conf {
 	uint64_t scanner_period_ns;
 	uint64_t scrub_period_ns;
 	uint64_t scrub_bandwidth_bytes;
+	uint64_t compact_bandwidth_bytes;
 
 	uint64_t http_loops;          /* CONF_AUTO: by the number of CPUs */
 	uint64_t http_max_connections;

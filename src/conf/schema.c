@@ -74,6 +74,8 @@ const struct conf_key conf_keys[] = {
 	 "every cell on every drive is read and verified so often"},
 	{"scrub.bandwidth", CONFTYPE_SIZE, MEMBER(scrub_bandwidth_bytes), 64 * KIB, 1 * TIB, "32MiB", NULL, 0, NULL,
 	 "bytes a second that the scrub reads, all drives together"},
+	{"compact.bandwidth", CONFTYPE_SIZE, MEMBER(compact_bandwidth_bytes), 64 * KIB, 1 * TIB, "128MiB", NULL, 0, NULL,
+	 "bytes a second of objects that move so that the space of deleted ones comes back"},
 
 	{"http.loops", CONFTYPE_INT, MEMBER(http_loops), 1, 64, "auto", NULL, CONFKEY_AUTO, NULL,
 	 "event loops that serve S3; auto: 1 up to 4 CPUs, then one for each 4"},

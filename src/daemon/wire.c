@@ -26,6 +26,7 @@
 #include "meta/meta.h"
 #include "object/store.h"
 #include "s3/s3.h"
+#include "service/compact.h"
 #include "service/drives.h"
 #include "service/heal.h"
 #include "service/monitor.h"
@@ -36,6 +37,7 @@
 #define DRAIN_NS (10 * NS_PER_S)
 #define HEAL_LOOK_NS (1 * NS_PER_S)    /* between two looks for something to heal */
 #define SCRUB_LOOK_NS (2 * NS_PER_S)   /* between two looks whether a scrub is due */
+#define COMPACT_LOOK_NS (10 * NS_PER_S) /* between two looks for something to compact */
 #define MONITOR_NS (1 * NS_PER_S)
 #define SCAN_FIRST_NS (600 * NS_PER_S) /* a daemon that is restarted every day scans too */
 
@@ -48,6 +50,7 @@ struct wire {
 	struct usage_scan *usage;
 	struct heal *heal;
 	struct scrub *scrub;
+	struct compact *compact;
 	struct services *services;
 	char *address, *mount_path; /* for admin: the configuration may be replaced */
 	struct admin_params admin;
@@ -169,7 +172,8 @@ static int start_services(struct wire *w, const struct conf *c)
 	w->usage = usage_scan_new(w->set);
 	w->heal = heal_new(w->store);
 	w->scrub = scrub_new(w->set, c->scrub_period_ns);
-	if (!w->monitor || !w->usage || !w->heal || !w->scrub)
+	w->compact = compact_new(w->set);
+	if (!w->monitor || !w->usage || !w->heal || !w->scrub || !w->compact)
 		return -ENOMEM;
 	const struct service rows[] = {
 		{.name = "drives", .watch = drives_watch, .arg = w->keeper},
@@ -182,6 +186,8 @@ static int start_services(struct wire *w, const struct conf *c)
 		{.name = "heal", .period_ns = HEAL_LOOK_NS, .run = heal_run, .arg = w->heal},
 		{.name = "scrub", .first_ns = SCRUB_LOOK_NS, .period_ns = SCRUB_LOOK_NS, .budget = c->scrub_bandwidth_bytes,
 		 .run = scrub_run, .arg = w->scrub},
+		{.name = "compact", .first_ns = COMPACT_LOOK_NS, .period_ns = COMPACT_LOOK_NS, .budget = c->compact_bandwidth_bytes,
+		 .run = compact_run, .arg = w->compact},
 	};
 
 	return services_start(rows, ARRAY_SIZE(rows), &w->services);
@@ -305,6 +311,7 @@ struct wire *wire_down(struct wire *w)
 	monitor_free(w->monitor);
 	heal_free(w->heal);
 	scrub_free(w->scrub);
+	compact_free(w->compact);
 	object_store_close(w->store);
 	meta_set_close(w->set);
 	drives_free(w->keeper);

@@ -79,13 +79,18 @@ int heal_begin(struct meta_healer *h)
 	return -ENOMEM;
 }
 
+bool heal_may_go_on(struct meta_healer *h, uint64_t bytes)
+{
+	return h->go_on(h->arg, bytes) && may_look(h) && !__atomic_load_n(&h->s->stopping, __ATOMIC_RELAXED) &&
+	       h->epoch == __atomic_load_n(&h->s->epoch, __ATOMIC_RELAXED);
+}
+
 bool heal_goes_on(struct meta_healer *h)
 {
 	uint64_t moved = erasure_healer_moved(h->eh), bytes = moved - h->told;
 
 	h->told = moved;
-	return h->go_on(h->arg, bytes) && may_look(h) && !__atomic_load_n(&h->s->stopping, __ATOMIC_RELAXED) &&
-	       h->epoch == __atomic_load_n(&h->s->epoch, __ATOMIC_RELAXED);
+	return heal_may_go_on(h, bytes);
 }
 
 uint32_t heal_slots(struct meta_set *s)
@@ -193,11 +198,11 @@ static void progress_end(struct meta_set *s)
 }
 
 /* ---- What is missing --------------------------------------------------------------------------------------------- */
-static bool failed_lately(const struct meta_healer *h, const struct range *r)
+bool heal_failed_lately(const struct meta_healer *h, uint64_t segment, unsigned slot)
 {
 	for (unsigned i = 0; i < h->failed.n; i++) {
 		const struct failed_range *f = VEC_AT(&h->failed, struct failed_range, i);
-		if (f->segment == r->segment && f->slot == r->slot)
+		if (f->segment == segment && f->slot == slot)
 			return clock_mono_ns() - f->since_ns < META_HEAL_RETRY_NS;
 	}
 	return false;
@@ -230,7 +235,7 @@ static int add_range(struct meta_healer *h, void *arg, const struct meta_row *ro
 	r.to_4k = m.to_4k;
 	if (r.slot >= h->s->n || !(to->slots & 1u << r.slot))
 		return 0;
-	if (failed_lately(h, &r) || is_open(h, r.segment)) {
+	if (heal_failed_lately(h, r.segment, r.slot) || is_open(h, r.segment)) {
 		h->waits = true;
 		return 0;
 	}
@@ -318,21 +323,27 @@ static int drop_range(struct meta_healer *h, const struct range *r)
 	return rc == -QE_CONFLICT ? 0 : rc;
 }
 
-static void note_failed(struct meta_healer *h, const struct range *r, const char *why)
+bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot)
 {
 	struct failed_range *f = NULL;
 
-	h->waits = true;
 	for (unsigned i = 0; i < h->failed.n && !f; i++) {
 		f = VEC_AT(&h->failed, struct failed_range, i);
-		f = f->segment == r->segment && f->slot == r->slot ? f : NULL;
+		f = f->segment == segment && f->slot == slot ? f : NULL;
 	}
-	if (!f) {
-		log_warn("heal", "cells stay missing slot=%u segment=%016" PRIx64 " cause=\"%s\"", r->slot, r->segment, why);
+	bool first = !f;
+	if (first)
 		f = vec_push(&h->failed, sizeof *f);
-	}
 	if (f)
-		*f = (struct failed_range){r->segment, clock_mono_ns(), r->slot};
+		*f = (struct failed_range){segment, clock_mono_ns(), slot};
+	return first;
+}
+
+static void note_failed(struct meta_healer *h, const struct range *r, const char *why)
+{
+	h->waits = true;
+	if (heal_note_failed(h, r->segment, r->slot))
+		log_warn("heal", "cells stay missing slot=%u segment=%016" PRIx64 " cause=\"%s\"", r->slot, r->segment, why);
 }
 
 /* Nothing of it lives, or nobody knows it: there is nothing to be made whole. */
@@ -444,7 +455,7 @@ static int heal_ranges(struct meta_healer *h, struct vec *ranges)
 		for (n = 1; i + n < ranges->n && r[n].segment == r->segment;)
 			n++;
 		if (is_large(h, r->segment) && (!have || r->segment > h->blob_upto)) {
-			rc = live_collect(h, r->segment, is_wanted, ranges);
+			rc = live_collect(h, r->segment, LIVE_LARGE, is_wanted, ranges);
 			have = true;
 		}
 		if (rc == 0)

@@ -67,6 +67,16 @@ int meta_heal_blobs(struct meta_healer *h, const uint64_t *blobs, unsigned n, bo
 int meta_scrub(struct meta_healer *h, uint64_t from,
 	       void (*done)(void *arg, uint64_t segment, const struct erasure_healed *r), void *arg) WARN_UNUSED;
 
+/* ---- Compaction (compact.c) -------------------------------------------------------------------------------------- */
+struct meta_compacted {
+	uint64_t segments, blobs, bytes; /* bytes: that moved, without parity */
+	uint64_t collect_ns;             /* spent on looking which blobs these are, in a pass over all rows of blobs */
+};
+/* Moves what lives out of segments of which less than half does (space_compact_percent: more, where room is short), some
+ * of them in a call; reclaim gives them back behind the next checkpoint. Adds to *ret. 1: there is none; 0: there may be
+ * more, or it was told to end. -QE_FULL: there is no room for what lives. */
+int meta_compact(struct meta_healer *h, struct meta_compacted *ret) WARN_UNUSED;
+
 /* Every row of every index copy is read and compared with the sums that the copy keeps, and the copies with each other.
  * One that differs is read no more, and a checkpoint makes it anew (index_rebuild.c). No checkpoint meanwhile. */
 struct meta_index_check {

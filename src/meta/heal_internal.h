@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What heal.c (missing ranges), damage.c, scrub.c and live.c (which stripes live) share.
+ * What heal.c (missing ranges), damage.c, scrub.c, compact.c and live.c (what of a segment lives) share.
  */
 #ifndef QUOIN_META_HEAL_INTERNAL_H
 #define QUOIN_META_HEAL_INTERNAL_H
@@ -10,7 +10,7 @@
 
 struct live_blob {
 	uint64_t segment, blob;
-	uint32_t offset_4k;
+	uint32_t offset_4k, len; /* len: stored bytes */
 };
 
 struct meta_healer {
@@ -23,7 +23,7 @@ struct meta_healer {
 	erasure_bad_fn bad;        /* it only looks, also at a set that takes no writes; NULL: what is bad is made anew */
 	void *arg;                 /* of both */
 	uint64_t told;             /* of the bytes moved */
-	struct live_blob *blob;    /* large blobs of the segments up to blob_upto, by segment and offset */
+	struct live_blob *blob;    /* blobs of the segments up to blob_upto, by segment and offset (live_collect) */
 	size_t nblobs, blob_cap;
 	uint64_t blob_upto;
 	struct vec failed;         /* struct failed_range */
@@ -34,6 +34,10 @@ struct meta_healer {
 int heal_begin(struct meta_healer *h) WARN_UNUSED; /* -ENOMEM */
 void heal_end(struct meta_healer *h);
 bool heal_goes_on(struct meta_healer *h); /* tells what was moved since */
+bool heal_may_go_on(struct meta_healer *h, uint64_t bytes); /* after that many more bytes */
+/* What could not be done with a segment and a slot (SUPER_MAX_SLOTS: none in particular) is not tried again at once. */
+bool heal_failed_lately(const struct meta_healer *h, uint64_t segment, unsigned slot);
+bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot); /* true: for the first time */
 uint32_t heal_slots(struct meta_set *s);  /* drives that are in and can be used */
 uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment); /* those of them that lack nothing of the segment */
 
@@ -42,9 +46,12 @@ uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment); /* those of 
  * last; or the first error of fn. */
 typedef int (*live_row_fn)(struct meta_healer *h, void *arg, const struct meta_row *row);
 int live_page(struct meta_healer *h, enum meta_table t, struct meta_key *from, live_row_fn fn, void *arg) WARN_UNUSED;
-/* Large blobs of the segments >= from for which wanted() is true, in one pass. What is there is complete up to
- * h->blob_upto, which is UINT64_MAX when all went into memory. 0, -QE_BUSY: told to end, other errors. */
-int live_collect(struct meta_healer *h, uint64_t from, bool (*wanted)(void *arg, uint64_t segment), void *arg) WARN_UNUSED;
+/* Blobs in the segments >= from for which wanted() is true, in one pass. What is there is complete up to h->blob_upto,
+ * which is UINT64_MAX when all went into memory. 0, -QE_BUSY: told to end, other errors. */
+enum { LIVE_LARGE = 1, LIVE_PACKED = 2 };
+int live_collect(struct meta_healer *h, uint64_t from, unsigned kinds, bool (*wanted)(void *arg, uint64_t segment),
+		 void *arg) WARN_UNUSED;
+const struct live_blob *live_blobs(const struct meta_healer *h, uint64_t segment, size_t *ret_n); /* those collected */
 typedef int (*live_fn)(void *arg, const struct erasure_stripe *st);
 /* fn for each live stripe of the segment in offset order; a large one must lie in what was collected. The first error
  * that is not 0 ends it. Blobs that went meanwhile drop out. */

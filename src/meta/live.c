@@ -14,7 +14,7 @@
 #define PAGE_STRIPES 512
 #define LIVE_MAX (2u << 20) /* places in memory: 48 MiB; a segment of 1 GiB has at most 256 Ki */
 
-/* ---- Large blobs, by segment ------------------------------------------------------------------------------------- */
+/* ---- Blobs, by segment ------------------------------------------------------------------------------------- */
 static int by_place(const void *a, const void *b)
 {
 	const struct live_blob *x = a, *y = b;
@@ -54,6 +54,7 @@ static int add_blob(struct meta_healer *h, const struct live_blob *b)
 
 struct pass {
 	uint64_t from;
+	unsigned kinds;
 	bool (*wanted)(void *arg, uint64_t segment);
 	void *arg;
 };
@@ -65,9 +66,12 @@ static int visit_blob(struct meta_healer *h, void *arg, const struct meta_row *r
 
 	if (row->key.len != 8 || row_blob_decode(row->body, &r) < 0)
 		return -QE_CORRUPT;
-	if (r.place != BLOB_LARGE || r.segment < p->from || !p->wanted(p->arg, r.segment))
+	unsigned kind = r.place == BLOB_LARGE ? LIVE_LARGE : r.place == BLOB_PACKED ? LIVE_PACKED : 0;
+	if (!(p->kinds & kind) || r.segment < p->from || !p->wanted(p->arg, r.segment))
 		return 0;
-	return add_blob(h, &(struct live_blob){r.segment, be64_get(row->key.p), r.offset_4k});
+	if (r.stored_len > ERASURE_BLOB_MAX)
+		return -QE_CORRUPT;
+	return add_blob(h, &(struct live_blob){r.segment, be64_get(row->key.p), r.offset_4k, (uint32_t)r.stored_len});
 }
 
 int live_page(struct meta_healer *h, enum meta_table t, struct meta_key *from, live_row_fn fn, void *arg)
@@ -95,9 +99,9 @@ int live_page(struct meta_healer *h, enum meta_table t, struct meta_key *from, l
 	return bad < 0 ? bad : rc;
 }
 
-int live_collect(struct meta_healer *h, uint64_t from, bool (*wanted)(void *arg, uint64_t segment), void *arg)
+int live_collect(struct meta_healer *h, uint64_t from, unsigned kinds, bool (*wanted)(void *arg, uint64_t segment), void *arg)
 {
-	struct pass p = {from, wanted, arg};
+	struct pass p = {from, kinds, wanted, arg};
 	struct meta_key k = {.len = 0};
 	int rc;
 
@@ -265,11 +269,11 @@ int live_packed_stripes(struct meta_healer *h, uint64_t segment, uint32_t from_4
 }
 
 /* ---- Both -------------------------------------------------------------------------------------------------------- */
-/* Where the segment's blobs begin in what was collected. */
-static size_t first_blob(const struct meta_healer *h, uint64_t segment)
+const struct live_blob *live_blobs(const struct meta_healer *h, uint64_t segment, size_t *ret_n)
 {
-	size_t lo = 0, hi = h->nblobs;
+	size_t lo = 0, hi = h->nblobs, n = 0;
 
+	ASSERT(segment <= h->blob_upto);
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 		if (h->blob[mid].segment < segment)
@@ -277,17 +281,21 @@ static size_t first_blob(const struct meta_healer *h, uint64_t segment)
 		else
 			hi = mid;
 	}
-	return lo;
+	while (lo + n < h->nblobs && h->blob[lo + n].segment == segment)
+		n++;
+	*ret_n = n;
+	return n ? &h->blob[lo] : NULL;
 }
 
 int live_stripes(struct meta_healer *h, const struct segment_info *info, live_fn fn, void *arg)
 {
+	size_t n;
 	int rc = 0;
 
 	if (info->cls == SEGMENT_PACKED)
 		return live_packed_stripes(h, info->id, 0, UINT32_MAX, fn, arg);
-	ASSERT(info->id <= h->blob_upto);
-	for (size_t i = first_blob(h, info->id); rc == 0 && i < h->nblobs && h->blob[i].segment == info->id; i++)
-		rc = live_blob_stripes(h, h->blob[i].blob, info->id, 0, UINT32_MAX, fn, arg);
+	const struct live_blob *b = live_blobs(h, info->id, &n);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = live_blob_stripes(h, b[i].blob, info->id, 0, UINT32_MAX, fn, arg);
 	return rc;
 }

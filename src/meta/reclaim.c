@@ -62,7 +62,7 @@ static int find(struct reclaim *r)
 	for (rc = meta_iter_seek(it, "", 0, &row); rc > 0 && r->n < RUN_SEGMENTS; rc = meta_iter_next(it, &row)) {
 		if (row_segment_decode(row.body, &info) < 0 || info.state == SEGMENT_OPEN)
 			continue;
-		if (info.state == SEGMENT_DEAD || (info.live_bytes == 0 && row.seq <= checkpoint && row.seq < oldest))
+		if (info.state == SEGMENT_DEAD || (info.live_bytes == 0 && row.seq <= checkpoint && row.seq <= oldest))
 			r->found[r->n++] = info;
 		else if (info.size_4k - info.sealed_4k >= PUNCH_MIN_4K && row.seq <= checkpoint)
 			note_tailed(r, info.id);

@@ -72,7 +72,7 @@ int meta_scrub(struct meta_healer *h, uint64_t from,
 	while ((rc = next_segment(h, from, &info)) > 0) {
 		struct erasure_healed r = {0};
 		if (info.cls == SEGMENT_LARGE && (!have || info.id > h->blob_upto)) {
-			rc = live_collect(h, info.id, any_segment, NULL);
+			rc = live_collect(h, info.id, LIVE_LARGE, any_segment, NULL);
 			have = true;
 		}
 		if (rc >= 0)

@@ -21,6 +21,7 @@
 #define QUEUE_DEPTH 256
 #define FULL_PATIENCE 6            /* times full_wait_ns, while a checkpoint is making room */
 #define FULL_IDLE_NS (2 * NS_PER_S) /* as checkpoint_idle_ns, while deletes are to give space back */
+#define RECLAIM_NS (30 * NS_PER_S)
 #define REBUILD_NS (60 * NS_PER_S) /* between attempts to make an index copy anew */
 
 /* A full segment was sealed: its row follows in the next record. */
@@ -202,9 +203,25 @@ static bool checkpoint_due(struct meta_set *s)
 	return due;
 }
 
+/* What becomes free without a checkpoint: when a reader or an old state is gone, and what the last process left behind. */
+static void tidy(struct meta_set *s, uint64_t *reclaim_at_ns)
+{
+	uint64_t now = clock_mono_ns();
+
+	if (!mutex_trylock(&s->checkpoint_lock))
+		return;
+	retired_free(s, false);
+	if (now >= *reclaim_at_ns && meta_writable(s) && !__atomic_load_n(&s->joining, __ATOMIC_ACQUIRE)) {
+		reclaim_run(s);
+		*reclaim_at_ns = now + RECLAIM_NS;
+	}
+	mutex_unlock(&s->checkpoint_lock);
+}
+
 static void *checkpoint_main(void *arg)
 {
 	struct meta_set *s = arg;
+	uint64_t reclaim_at_ns = 0;
 
 	mutex_lock(&s->checkpoint_lock);
 	reclaim_orphans(s);
@@ -222,10 +239,7 @@ static void *checkpoint_main(void *arg)
 			if (rc < 0)
 				log_warn("meta", "no new epoch yet: %s", err_text(rc));
 		}
-		if (mutex_trylock(&s->checkpoint_lock)) {
-			retired_free(s, false);
-			mutex_unlock(&s->checkpoint_lock);
-		}
+		tidy(s, &reclaim_at_ns);
 		if (checkpoint_due(s)) {
 			int rc = meta_checkpoint(s);
 			if (rc < 0)

@@ -13,6 +13,7 @@
  *   slot.c        the drive object of a slot: who has it, giving it back
  *   revive.c      the set writes again: R1 to R8 while it serves (Q4)
  *   checkpoint.c, destage.c, payload.c; pack.c: small blobs into packed stripes
+ *   reclaim.c, compact.c   space of what is deleted comes back
  *   space.c       what is kept free, so that deletes always work
  *
  * Who guards what: (W) the writer lock, held by the leader; (Q) queue_lock; (A) answer_lock; (C) checkpoint_lock;
@@ -305,6 +306,7 @@ struct meta_set {
 	uint64_t rebuild_ns;      /* (W) mono; when a lacking index copy is worth a checkpoint */
 	struct fsck *fsck;
 	uint64_t space_total;     /* atomic: bytes of the smallest drive in sync; 0: not known yet */
+	uint64_t space_free;      /* atomic: bytes of that which has least */
 	uint64_t space_look_ns;   /* mono: when to look again; of the checkpoint thread */
 	bool space_low;           /* atomic: nothing is taken in but what frees space */
 	bool stopping;            /* atomic */
@@ -420,6 +422,8 @@ void reclaim_orphans_of(struct meta_set *s, struct drive *d);
 /* space.c */
 uint64_t space_reserve(void *arg);               /* of a set: bytes that a large segment leaves free, beside one segment */
 void space_look(struct meta_set *s);             /* by one thread, without locks */
+/* A segment of which less than so much lives is worth compacting: the more, the less room there is. */
+unsigned space_compact_percent(struct meta_set *s);
 static inline bool space_low(const struct meta_set *s)
 {
 	return __atomic_load_n(&s->space_low, __ATOMIC_RELAXED);

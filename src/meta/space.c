@@ -55,6 +55,15 @@ static void smallest(struct meta_set *s, uint64_t *ret_total, uint64_t *ret_free
 	}
 }
 
+unsigned space_compact_percent(struct meta_set *s)
+{
+	uint64_t total = __atomic_load_n(&s->space_total, __ATOMIC_RELAXED), left = __atomic_load_n(&s->space_free, __ATOMIC_RELAXED);
+
+	if (space_low(s))
+		return 90;
+	return left < total / 8 ? 75 : 50;
+}
+
 void space_look(struct meta_set *s)
 {
 	uint64_t total, left, now = clock_mono_ns();
@@ -65,6 +74,7 @@ void space_look(struct meta_set *s)
 	smallest(s, &total, &left);
 	if (total == UINT64_MAX)
 		return;
+	__atomic_store_n(&s->space_free, left, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->space_total, total, __ATOMIC_RELAXED);
 	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(s);
 	uint64_t least = space_reserve(s) - index_part(s, total) / 2 + erasure_segment_size(e);

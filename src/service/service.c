@@ -23,6 +23,7 @@ struct entry {
 	struct services *s;
 	struct service row;
 	bool paused, poked, cut;      /* cut: the newest run was told to end by a pause */
+	bool by_poke;                 /* the newest run */
 	unsigned working;             /* threads of the run that have not returned */
 	unsigned joining;             /* threads of the run that have not begun */
 	int rc;                       /* of the run: the first error */
@@ -57,6 +58,7 @@ static uint64_t due_at(const struct entry *e)
 
 static void begin(struct entry *e, uint64_t now)
 {
+	e->by_poke = e->poked;
 	e->poked = e->cut = false;
 	e->working = e->joining = e->row.concurrency;
 	e->rc = 0;
@@ -269,6 +271,12 @@ int services_pause(struct services *s, const char *name, bool paused)
 unsigned service_run_thread(const struct service_run *r)
 {
 	return r->thread;
+}
+
+bool service_run_poked(const struct service_run *r)
+{
+	MUTEX_GUARD(&r->e->s->lock);
+	return r->e->by_poke;
 }
 
 bool service_run_ends(const struct service_run *r)

@@ -66,6 +66,7 @@ int services_pause(struct services *s, const char *name, bool paused) WARN_UNUSE
 
 /* ---- For run() ---------------------------------------------------------------------------------------------------- */
 unsigned service_run_thread(const struct service_run *r); /* 0 .. concurrency - 1 */
+bool service_run_poked(const struct service_run *r);      /* it was poked, not only due */
 bool service_run_ends(const struct service_run *r);       /* it is told to end: return 0 soon */
 /* Takes n units of the budget and waits until they are there. False: it is told to end. */
 bool service_run_spend(struct service_run *r, uint64_t n) WARN_UNUSED;

@@ -385,7 +385,7 @@ int drop(struct fixture *f, uint64_t key)
 	return change(&c, META_DURABLE, NULL, NULL);
 }
 
-static bool view_find(struct meta_view *v, uint64_t key, struct row_entry *e)
+bool object_find(struct meta_view *v, uint64_t key, struct row_entry *e)
 {
 	struct meta_key k;
 	struct meta_row row;
@@ -409,7 +409,7 @@ struct meta_batch *drop_batch(struct fixture *f, struct meta_view *v, uint64_t k
 	struct change c = new_change(f, key, 0);
 	struct row_entry e;
 
-	if (!view_find(v, key, &e))
+	if (!object_find(v, key, &e))
 		return NULL;
 	c.v = v;
 	c.drop = true;
@@ -513,7 +513,7 @@ uint64_t get(struct fixture *f, uint64_t key)
 	struct row_entry e;
 
 	assert_int_equal(meta_view_open(f->s, &v), 0);
-	return view_find(v, key, &e) ? e.obj.crc64nvme : 0;
+	return object_find(v, key, &e) ? e.obj.crc64nvme : 0;
 }
 
 int get_durable(struct fixture *f, uint64_t key, uint64_t *ret)
@@ -522,7 +522,7 @@ int get_durable(struct fixture *f, uint64_t key, uint64_t *ret)
 	struct row_entry e;
 
 	assert_int_equal(meta_view_open(f->s, &v), 0);
-	*ret = view_find(v, key, &e) ? e.obj.crc64nvme : 0;
+	*ret = object_find(v, key, &e) ? e.obj.crc64nvme : 0;
 	uint64_t seq = meta_view_consulted(v);
 	meta_view_close(v);
 	return meta_wait_blocking(f->s, seq);
@@ -633,7 +633,7 @@ int check_blob(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len)
 	struct row_entry e;
 
 	assert_int_equal(meta_view_open(f->s, &v), 0);
-	if (!view_find(v, key, &e))
+	if (!object_find(v, key, &e))
 		return 0;
 	if (e.obj.size != len || e.obj.extents != 1)
 		return 2;

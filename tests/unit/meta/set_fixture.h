@@ -53,6 +53,8 @@ struct meta_batch *rmdir_batch(struct fixture *f, struct meta_view *v, unsigned 
 #define SUBDIRS 5 /* key k lies in directory k % SUBDIRS */
 /* 0: absent, 1: implicit, 2: explicit. */
 int dir_state(struct fixture *f, unsigned dir);
+/* The entry of the key, as the view shows it. */
+bool object_find(struct meta_view *v, uint64_t key, struct row_entry *ret);
 /* 0: absent. */
 uint64_t get(struct fixture *f, uint64_t key);
 /* What an S3 answer would do: -QE_UNKNOWN_OUTCOME when it cannot be vouched for. */
