@@ -14,8 +14,9 @@ static struct fs_file *file_of(const struct fuse_file_info *fi)
 static void fill_info(struct fuse_file_info *fi, struct fs_file *file)
 {
 	fi->fh = (uintptr_t)file;
-	/* Content of one file id changes only through this mount, whose kernel sees it, or with a notification. */
-	fi->keep_cache = 1;
+	/* Content of one file id changes only through this mount, whose kernel sees it, or with a notification; one that may
+	 * still be under way is not waited for. */
+	fi->keep_cache = fs_file_keeps_cache(file);
 	/* Nothing can be dirty behind a descriptor that only reads: its close needs no round trip. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
 }

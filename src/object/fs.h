@@ -91,6 +91,8 @@ int fs_create(struct fs *f, struct op_ctx *ctx, struct fs_node *dir, struct str 
 int fs_open(struct fs *f, struct op_ctx *ctx, struct fs_node *n, int flags, struct fs_file **ret)
 	WARN_UNUSED; /* O_TRUNC is honoured */
 struct fs_node *fs_file_node(const struct fs_file *file);
+/* False: the kernel may have pages of it that were given up after a close that failed, and has not heard so yet. */
+bool fs_file_keeps_cache(const struct fs_file *file);
 ssize_t fs_read(struct fs_file *file, struct op_ctx *ctx, void *p, size_t len, uint64_t off)
 	WARN_UNUSED; /* short at the end */
 ssize_t fs_write(struct fs_file *file, struct op_ctx *ctx, const void *p, size_t len, uint64_t off)

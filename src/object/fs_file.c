@@ -32,6 +32,7 @@ int fs_open(struct fs *f, struct op_ctx *ctx, struct fs_node *n, int flags, stru
 	if (rc == 0) {
 		n->opens++;
 		n->writers += file->writes;
+		file->given_up = n->given_up;
 		list_add_tail(&n->files, &file->open);
 	}
 	mutex_unlock(&n->lock);
@@ -47,6 +48,11 @@ int fs_open(struct fs *f, struct op_ctx *ctx, struct fs_node *n, int flags, stru
 struct fs_node *fs_file_node(const struct fs_file *file)
 {
 	return file->node;
+}
+
+bool fs_file_keeps_cache(const struct fs_file *file)
+{
+	return !file->given_up;
 }
 
 static bool node_is_gone(struct fs_node *n)
@@ -72,7 +78,7 @@ void fs_release(struct fs_file *file)
 	if (rc < 0 && n->dirty && n->writers == 0) {
 		/* close(2) was told. Who is left cannot try again: both faces go on with what was published. */
 		node_discard(n);
-		lost = true;
+		lost = n->given_up = true;
 		log_warn("fs", "changes to a closed file are lost ino=%016llx cause=\"%s\"", (unsigned long long)n->ino,
 		         err_text(rc));
 	}

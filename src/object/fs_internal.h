@@ -64,6 +64,7 @@ struct fs_node {
 	struct list files, dirs; /* open ones */
 	uint64_t published_seq;  /* of the newest publication */
 	int lost;                /* bytes that were written are gone: to be told by the next flush or fsync */
+	bool given_up;           /* changes were given up, after a close that failed; the kernel may have their pages */
 	/* Under fs->dirty_lock. */
 	struct list dirty_node; /* of fs->dirty */
 	uint64_t dirty_since_ns;
@@ -77,6 +78,7 @@ struct fs_file {
 	struct fs_node *node; /* one reference */
 	int flags;
 	bool writes;
+	bool given_up; /* node->given_up at its open */
 };
 
 struct fs {
