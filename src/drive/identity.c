@@ -41,13 +41,19 @@ static void encode(const struct identity *id, uint8_t *block)
 	le32_put(block + CRC_OFF, checksum_crc32c(0, block, CRC_OFF));
 }
 
+static bool crc_ok(const uint8_t *block)
+{
+	return le32_get(block + CRC_OFF) == checksum_crc32c(0, block, CRC_OFF);
+}
+
 static int decode(const uint8_t *block, struct identity *ret)
 {
 	uint16_t *const place[] = {&ret->pool, &ret->set, &ret->slot, &ret->n, &ret->k, &ret->m};
 
-	if (memcmp(block, "QIDN", 4) != 0 || le16_get(block + AT_FORMAT) != IDENTITY_FORMAT ||
-	    le32_get(block + CRC_OFF) != checksum_crc32c(0, block, CRC_OFF) || le64_get(block + AT_FEATURES) != 0)
+	if (memcmp(block, "QIDN", 4) != 0 || le16_get(block + AT_FORMAT) != IDENTITY_FORMAT || !crc_ok(block) ||
+	    le64_get(block + AT_FEATURES) != 0)
 		return -QE_DRIVE_FORMAT;
+	ret->damaged = false;
 	memcpy(ret->deployment, block + AT_DEPLOYMENT, 16);
 	memcpy(ret->drive, block + AT_DRIVE, 16);
 	for (unsigned i = 0; i < ARRAY_SIZE(place); i++)
@@ -150,6 +156,29 @@ static int check_blank(struct drive *d)
 
 /* ---- Reading and writing ---------------------------------------------------------------------------------------- */
 
+/* The superblock names the drive and its place as well. Only the time of the format stands in the file alone. */
+static int identity_from_super(struct drive *d, const uint8_t *block, struct identity *ret)
+{
+	CLEANUP_FREE struct super *s = malloc(sizeof *s);
+	int rc = s ? super_read(d, true, s) : -ENOMEM;
+
+	if (rc < 0)
+		return rc == -QE_CORRUPT ? -QE_DRIVE_FORMAT : rc;
+	*ret = (struct identity){
+		.pool = s->pool,
+		.set = s->set,
+		.slot = s->slot,
+		.n = s->n,
+		.k = s->k,
+		.m = s->m,
+		.created_ns = le64_get(block + AT_CREATED),
+		.damaged = true,
+	};
+	memcpy(ret->deployment, s->deployment, 16);
+	memcpy(ret->drive, s->drive, 16);
+	return 0;
+}
+
 static int read_block(struct drive_file *f, struct identity *ret)
 {
 	CLEANUP_FREE uint8_t *block = malloc(DRIVE_BLOCK);
@@ -159,13 +188,15 @@ static int read_block(struct drive_file *f, struct identity *ret)
 	if (f->size != DRIVE_BLOCK)
 		return -QE_DRIVE_FORMAT;
 	int rc = drive_pread(f, block, DRIVE_BLOCK, 0, 0);
-	return rc < 0 ? rc : decode(block, ret);
+	if (rc == 0)
+		rc = decode(block, ret);
+	return rc == -QE_DRIVE_FORMAT && !crc_ok(block) ? identity_from_super(f->drive, block, ret) : rc;
 }
 
 int identity_read(struct drive *d, struct identity *ret)
 {
 	struct drive_file *f;
-	struct identity id;
+	struct identity id = {0};
 	int rc = drive_open(d, IDENTITY_NAME, 0, 0, &f);
 
 	if (rc == -ENOENT)
@@ -183,6 +214,26 @@ int identity_read(struct drive *d, struct identity *ret)
 	adopt(d, &id, fd);
 	*ret = id;
 	return 0;
+}
+
+int identity_mend(struct drive *d, struct identity *id)
+{
+	CLEANUP_FREE uint8_t *block = malloc(DRIVE_BLOCK);
+	struct drive_file *f;
+
+	ASSERT(id->damaged && d->lock_fd >= 0);
+	if (!block)
+		return -ENOMEM;
+	int rc = drive_open(d, IDENTITY_NAME, 0, 0, &f);
+	if (rc < 0)
+		return rc;
+	encode(id, block);
+	/* In place, under the lock: what is cut short is still damaged. */
+	rc = drive_pwrite(f, block, DRIVE_BLOCK, 0, DRIVE_DSYNC);
+	drive_file_unref(f);
+	if (rc == 0)
+		id->damaged = false;
+	return rc;
 }
 
 int identity_check(struct drive *d)

@@ -38,6 +38,16 @@ static void refuse(const struct drive *d, int rc)
 	log_error("meta", "drive refused path=%s cause=\"%s\" cure=\"%s\"", d->path, err_text(rc), cure(rc));
 }
 
+/* Of a drive that is taken; one that cannot be written to will be noticed by what writes more. */
+static void mend(struct drive *d, struct identity *id)
+{
+	if (!id->damaged)
+		return;
+	int rc = identity_mend(d, id);
+	log_warn("meta", "the identity of a drive was damaged and is written anew from its superblock path=%s result=\"%s\"",
+		 d->path, rc < 0 ? err_text(rc) : "ok");
+}
+
 static void look(struct meta_set *s, struct candidate *c)
 {
 	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++) {
@@ -93,6 +103,8 @@ static void take_drive(struct meta_set *s, struct drive *d, const struct identit
 	slot->set = s;
 	slot->d = d;
 	slot->id = *id;
+	if (!s->p.read_only)
+		mend(d, &slot->id);
 }
 
 static void set_geometry(struct meta_set *s, unsigned n, unsigned m)
@@ -303,6 +315,7 @@ int drive_identify(struct meta_set *s, unsigned slot, struct drive *d, struct op
 		return op_fail(ctx, -QE_DRIVE_FOREIGN, "%s is a drive of another set; %s", d->path, cure(-QE_DRIVE_FOREIGN));
 	if (id.slot != slot)
 		return op_fail(ctx, -QE_DRIVE_FOREIGN, "%s belongs to slot %u of this set, not to slot %u", d->path, id.slot, slot);
+	mend(d, &id);
 	s->slot[slot].id = id;
 	return 0;
 }

@@ -40,7 +40,7 @@ static void tell_identity(struct fsck *f, const struct drive *d, int rc)
 	case -QE_DRIVE_FORMAT:
 		fsck_tell(f, FSCK_DAMAGE, d, "the daemon refuses it and leaves it as it is",
 			  "check that the drive is mounted there; if its identity is lost, empty it and use it as a replacement",
-			  "it is no quoin drive, or its identity is damaged");
+			  "it is no quoin drive, or its identity and superblock are damaged");
 		break;
 	default:
 		fsck_tell(f, FSCK_DAMAGE, d, "the set must do without it", "check the drive", "its identity cannot be read: %s",
@@ -77,10 +77,14 @@ static int check_drives(struct fsck *f)
 		if (rc == -QE_DRIVE_LOCKED)
 			return op_fail(f->ctx, rc, "%s is in use by a running quoin; stop it first", d->path);
 		f->counts.drives++;
-		if (rc < 0)
+		if (rc < 0) {
 			tell_identity(f, d, rc);
-		else
-			check_super(f, d);
+			continue;
+		}
+		if (id.damaged)
+			fsck_tell(f, FSCK_REPAIRED, d, "its superblock tells the same", "nothing: it is written anew when the daemon starts",
+				  "its identity is damaged");
+		check_super(f, d);
 	}
 	return 0;
 }

@@ -79,13 +79,25 @@ spoil_bytes "$(drive 2)/super" 0 8192
 rm "$(drive 4)/super"
 survives "super of two drives" --may-fail
 
-# when identities are bad
-spoil_bytes "$(drive 1)/identity" 10 20
-survives "identity of one drive"
+# when identities are bad, then the superblocks tell who the drives are
 for d in 1 2 3; do
 	spoil_bytes "$(drive $d)/identity" 10 20
 done
-fails_clearly "identities of three drives" 'identity|format|damaged|drive'
+: >"$QUOIN_LOG"
+launch_quoin
+wait_ready
+verify_tree
+assert_eq "$(grep -c 'identity of a drive was damaged and is written anew' "$QUOIN_LOG")" 3
+stop_quoin
+for d in 1 2 3; do
+	cmp "$(drive $d)/identity" "$TEST_DIR/good/drive$d/identity"
+done
+give_back
+for d in 1 2 3; do
+	spoil_bytes "$(drive $d)/identity" 10 20
+	spoil_bytes "$(drive $d)/super" 0 8192
+done
+fails_clearly "identities and superblocks of three drives" 'identity|format|damaged|drive'
 
 # when the journal is bad: headers, records, whole files, of one and of two drives
 spoil_bytes "$(log_of 1)" 0 4096

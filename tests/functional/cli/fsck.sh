@@ -115,6 +115,11 @@ fsck 1
 finds "repaired at start: $(drive 4): 1 segment files are named by no row"
 give_back
 
+spoil "$(drive 2)/identity" 10 20
+fsck 1
+finds "repaired at start: $(drive 2): its identity is damaged"
+give_back
+
 # what only a reading of all payload finds
 read -r dir file offset <<<"$place"
 spoil "$dir/$file" $((offset + 77)) 5
@@ -151,8 +156,9 @@ fsck 2 --json
 assert_eq "$(jq -r '.findings[0] | "\(.grade) \(.drive)"' "$TEST_DIR/fsck")" "damage $(drive 2)"
 give_back
 spoil "$(drive 2)/identity" 10 20
+spoil "$(drive 2)/super" 0 8192
 fsck 2
-finds "DAMAGE: $(drive 2): it is no quoin drive, or its identity is damaged"
+finds "DAMAGE: $(drive 2): it is no quoin drive, or its identity and superblock are damaged"
 give_back
 mv "$(drive 3)" "$TEST_DIR/away"
 fsck 2

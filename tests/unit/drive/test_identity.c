@@ -5,6 +5,7 @@
 #include "unit/drive/unit.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -131,7 +132,44 @@ static void foreign_content_is_refused_and_not_written(void **state)
 	}
 }
 
-static void damage_and_newer_formats_are_refused(void **state)
+/* Any byte of it; the superblock says the same. */
+static void a_damaged_one_is_mended(void **state)
+{
+	struct super s = {.deployment = {1, 2, 3}, .drive = {4, 5, 6}, .set = 1, .slot = 2, .n = 6, .k = 4, .m = 2};
+	struct identity id;
+	size_t len, len_now;
+
+	assert_int_equal(super_format(d, &s), 0);
+	assert_int_equal(identity_format(d, &sample), 0);
+	uint8_t *p = testdir_read(dir, "identity", &len);
+	for (unsigned at = 0; at < 4096; at += at < 80 || at >= 4090 ? 1 : 61) {
+		bool created = at >= 50 && at < 58;
+		testdir_corrupt(dir, "identity", at, 1);
+		reopen();
+		assert_int_equal(identity_read(d, &id), 0);
+		assert_true(id.damaged);
+		assert_true(id.slot == 2 && id.n == 6 && id.k == 4 && id.m == 2 && id.set == 1 && id.pool == 0);
+		assert_memory_equal(id.deployment, sample.deployment, 16);
+		assert_memory_equal(id.drive, sample.drive, 16);
+		assert_int_equal(created || id.created_ns == 99, 1);
+		assert_int_equal(d->slot, 2);
+		assert_int_equal(identity_mend(d, &id), 0);
+		assert_false(id.damaged);
+		uint8_t *now = testdir_read(dir, "identity", &len_now);
+		assert_int_equal(len_now, len);
+		if (!created)
+			assert_memory_equal(now, p, len);
+		else
+			testdir_write(dir, "identity", p, len);
+		free(now);
+		reopen();
+		assert_int_equal(identity_read(d, &id), 0);
+		assert_false(id.damaged);
+	}
+	free(p);
+}
+
+static void damage_of_both_and_newer_formats_are_refused(void **state)
 {
 	struct identity id;
 	size_t len;
@@ -140,7 +178,17 @@ static void damage_and_newer_formats_are_refused(void **state)
 	uint8_t *p = testdir_read(dir, "identity", &len);
 	testdir_corrupt(dir, "identity", 30, 1);
 	reopen();
+	uint8_t *s = testdir_read(dir, "super", &len);
+	testdir_corrupt(dir, "super", 100, 1);
+	testdir_corrupt(dir, "super", 4196, 1);
 	assert_int_equal(identity_read(d, &id), -QE_DRIVE_FORMAT);
+	/* Of a later version, which may lay out the rest of its identity as it likes. */
+	memcpy(s + 4, "\2\0\0", 4);
+	le32_put(s + 4092, checksum_crc32c(0, s, 4092));
+	testdir_write(dir, "super", s, len);
+	assert_int_equal(identity_read(d, &id), -QE_DRIVE_FORMAT);
+	free(s);
+	len = 4096;
 	p[4] = 2;
 	le32_put(p + 4092, checksum_crc32c(0, p, 4092));
 	testdir_write(dir, "identity", p, len);
@@ -195,7 +243,8 @@ int main(void)
 		TEST(the_layout_is_as_documented),
 		TEST(a_format_that_was_cut_short_is_blank),
 		TEST(foreign_content_is_refused_and_not_written),
-		TEST(damage_and_newer_formats_are_refused),
+		TEST(a_damaged_one_is_mended),
+		TEST(damage_of_both_and_newer_formats_are_refused),
 		TEST(another_process_is_locked_out),
 		TEST(the_lock_ends_with_the_drive),
 	};

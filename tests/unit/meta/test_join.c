@@ -227,10 +227,11 @@ static void what_does_not_belong_here_is_refused(void **state)
 	run("mkdir %s/d1; touch %s/d1/thesis.tex");
 	ops = fault_bench_ops(f.bench);
 	expect_refused(1, -QE_DRIVE_FORMAT, "quoin drive");
-	/* Another slot's drive, another set's, a newer format. */
+	/* Another slot's drive, another set's, one that nothing tells who it is. */
 	run("rm -r %s/d1; cp -r %s/d2 %1$s/d1");
 	expect_refused(1, -QE_DRIVE_FOREIGN, "slot 2");
-	run("rm -r %s/d1; cp -r %s/kept %1$s/d1; printf x | dd of=%1$s/d1/identity bs=1 seek=4 conv=notrunc status=none");
+	run("rm -r %s/d1; cp -r %s/kept %1$s/d1; for f in identity super; do head -c 4096 /dev/zero | "
+	    "dd of=%1$s/d1/$f conv=notrunc status=none; done; printf x | dd of=%1$s/d1/super bs=1 seek=4100 conv=notrunc status=none");
 	expect_refused(1, -QE_DRIVE_FORMAT, "check that the directory");
 	run("rm -r %s/d1; cp -r %s/kept %1$s/d1; for at in 4 4100; do "
 	    "printf x | dd of=%1$s/d1/super bs=1 seek=$at conv=notrunc status=none; done");
