@@ -21,7 +21,7 @@ static const char *slot_state(unsigned state)
 
 static const char *index_state(unsigned state)
 {
-	static const char *const names[] = {"none", "building", "good"};
+	static const char *const names[] = {"none", "building", "good", "bad"};
 
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }
@@ -94,7 +94,7 @@ static json_t *drive_json(const struct admin_params *a, const struct meta_stats 
 	admin_set_time(o, "since", watched.since_ns);
 	admin_set_u64(o, "missing_ranges", st->missing_of[slot]);
 	add_healing(o, a, slot, d ? d->path : NULL);
-	json_object_set_new(o, "index", json_string(index_state(isr->slot[slot].index)));
+	json_object_set_new(o, "index", json_string(index_state(st->index_bad & 1u << slot ? ISR_INDEX_BAD : isr->slot[slot].index)));
 	if (!d)
 		return o;
 	json_object_set_new(o, "direct", json_boolean(d->direct));

@@ -166,10 +166,11 @@ static int run(struct meta_set *s)
 		rc = destage_run(s);
 	if (rc < 0)
 		return rc;
-	uint32_t bad = __atomic_exchange_n(&s->index_bad, 0, __ATOMIC_SEQ_CST);
+	uint32_t bad = __atomic_load_n(&s->index_bad, __ATOMIC_SEQ_CST);
 	rc = checkpoint_strike(s, bad);
 	if (rc < 0)
 		return rc;
+	__atomic_fetch_and(&s->index_bad, ~bad, __ATOMIC_SEQ_CST);
 	uint32_t slots = index_slots(s);
 	bad = slots_parallel(slots, apply_one, s, NULL); /* those cannot follow */
 	slots &= ~bad;

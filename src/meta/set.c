@@ -188,11 +188,11 @@ static bool checkpoint_due(struct meta_set *s)
 		return false;
 	uint64_t now = clock_mono_ns();
 	mutex_lock(&s->writer);
-	uint32_t lacking = s->in_mask;
+	uint32_t lacking = s->in_mask, bad = __atomic_load_n(&s->index_bad, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < s->n; i++)
-		if (s->slot[i].index)
+		if (s->slot[i].index && !(bad & 1u << i))
 			lacking &= ~(1u << i);
-	/* A drive that came without a good copy gets one behind a checkpoint: soon, but not again and again. */
+	/* A drive that has no good copy gets one behind a checkpoint: soon, but not again and again. */
 	bool rebuild = lacking && now >= s->rebuild_ns;
 	if (rebuild)
 		s->rebuild_ns = now + REBUILD_NS;
@@ -582,6 +582,7 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	ret->journal_files = s->journal.max_files;
 	ret->journal_free = journal_room(&s->journal);
 	ret->missing_ranges = s->missing_ranges;
+	ret->index_bad = __atomic_load_n(&s->index_bad, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < s->n; i++)
 		ret->missing_of[i] = erasure_missing_count(s->erasure, i);
 	writer_unlock(s);

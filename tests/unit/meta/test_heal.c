@@ -3,136 +3,18 @@
  * Drives that return without some of their cells, or with damaged ones: afterwards `missing` is empty, every cell is what
  * a fresh write would have put there, and the cost follows what lives.
  */
-#include "set_fixture.h"
+#include "heal_fixture.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
-#include "meta/heal.h"
 
 #define KEYS 40
 #define LAST 3 /* the slot that is away */
-
-static uint32_t size_of(uint64_t key)
-{
-	static const uint32_t sizes[] = {100, 5000, 30000, 200000, 1500000};
-
-	return sizes[key % 5] + (uint32_t)key;
-}
-
-static void put_key(struct fixture *f, uint64_t key, uint64_t seed)
-{
-	uint32_t len = size_of(key);
-
-	assert_int_equal(len > 32768 ? put_large(f, META_DURABLE, key, seed, len) : put_blob(f, META_DURABLE, key, seed, len), 0);
-}
-
-static void put_keys(struct fixture *f, uint64_t from, uint64_t to)
-{
-	for (uint64_t k = from; k < to; k++)
-		put_key(f, k, k);
-	assert_int_equal(meta_checkpoint(f->s), 0);
-}
-
-static void expect_keys(struct fixture *f, uint64_t from, uint64_t to)
-{
-	for (uint64_t k = from; k < to; k++)
-		assert_int_equal(check_blob(f, k, k, size_of(k)), 1);
-}
-
-static unsigned missing(struct fixture *f)
-{
-	struct meta_stats st;
-
-	meta_stats(f->s, &st);
-	return st.missing_ranges;
-}
-
-/* Stops after so many questions; 0: never. */
-struct patience {
-	unsigned left;
-	bool ends;
-	uint64_t bytes;
-};
-
-static bool go_on(void *arg, uint64_t bytes)
-{
-	struct patience *p = arg;
-
-	p->bytes += bytes;
-	return !p->ends || (p->left && p->left--);
-}
-
-static int heal_with(struct fixture *f, struct patience *p)
-{
-	struct meta_healer *h = meta_healer_new(f->s, go_on, p);
-
-	assert_non_null(h);
-	int rc = meta_heal_missing(h);
-	meta_healer_free(h);
-	return rc;
-}
-
-static int heal(struct fixture *f)
-{
-	return heal_with(f, &(struct patience){.ends = false});
-}
-
-struct scrubbed {
-	unsigned segments;
-	uint64_t last;
-	struct erasure_healed all;
-};
-
-static void add_scrubbed(void *arg, uint64_t segment, const struct erasure_healed *r)
-{
-	struct scrubbed *s = arg;
-
-	assert_true(segment > s->last);
-	s->last = segment;
-	s->segments++;
-	s->all.stripes += r->stripes;
-	s->all.bytes += r->bytes;
-	for (unsigned i = 0; i < ERASURE_MAX_CELLS; i++) {
-		s->all.slot[i].bad += r->slot[i].bad;
-		s->all.slot[i].healed += r->slot[i].healed;
-		s->all.slot[i].failed += r->slot[i].failed;
-	}
-}
-
-static struct scrubbed scrub(struct fixture *f)
-{
-	struct scrubbed s = {0};
-	struct patience p = {.ends = false};
-	struct meta_healer *h = meta_healer_new(f->s, go_on, &p);
-
-	assert_int_equal(meta_scrub(h, 0, add_scrubbed, &s), 1);
-	meta_healer_free(h);
-	return s;
-}
-
-static uint64_t sum_bad(const struct scrubbed *s)
-{
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < ERASURE_MAX_CELLS; i++)
-		n += s->all.slot[i].bad;
-	return n;
-}
-
-/* Every live cell of every drive is there and good. */
-static void expect_whole(struct fixture *f)
-{
-	assert_int_equal(missing(f), 0);
-	struct scrubbed s = scrub(f);
-	assert_int_equal(sum_bad(&s), 0);
-}
 
 /* Half of the objects are written while the last drive is away. */
 static void start_degraded(struct fixture *f, bool faulty)
@@ -146,7 +28,7 @@ static void start_degraded(struct fixture *f, bool faulty)
 	put_keys(f, KEYS / 2, KEYS);
 	fixture_close(f);
 	fixture_reopen(f, ALL(f));
-	assert_true(missing(f) > 0);
+	assert_true(missing_ranges(f) > 0);
 }
 
 /* Any K drives are enough: 2 of 4 are read-only. */
@@ -182,26 +64,6 @@ static void returning_drive_gets_its_cells(void **state)
 	fixture_end(&f);
 }
 
-static unsigned remove_segments(struct fixture *f, unsigned slot)
-{
-	char path[400];
-	struct dirent *e;
-	unsigned n = 0;
-
-	snprintf(path, sizeof path, "%s/d%u/seg", f->root, slot);
-	DIR *d = opendir(path);
-	assert_non_null(d);
-	while ((e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof path, "%s/d%u/seg/%s", f->root, slot, e->d_name);
-		assert_int_equal(unlink(path), 0);
-		n++;
-	}
-	closedir(d);
-	return n;
-}
-
 /* A drive of which all is missing, from the first byte on. */
 static void empty_drive_is_filled(void **state)
 {
@@ -233,7 +95,7 @@ static void heal_goes_on_where_it_ended(void **state)
 	uint64_t bytes = 0;
 
 	start_degraded(&f, false);
-	left = missing(&f);
+	left = missing_ranges(&f);
 	assert_true(left > 2);
 	for (int rc = 0; rc != 1; rounds++) {
 		p.left = 2 + 3 * rounds;
@@ -241,12 +103,12 @@ static void heal_goes_on_where_it_ended(void **state)
 		rc = heal_with(&f, &p);
 		assert_true(rc >= 0);
 		bytes += p.bytes;
-		assert_true(missing(&f) <= left);
-		left = missing(&f);
+		assert_true(missing_ranges(&f) <= left);
+		left = missing_ranges(&f);
 		if (rounds % 3 == 2) {
 			fixture_close(&f);
 			fixture_reopen(&f, ALL(&f));
-			assert_int_equal(missing(&f), left);
+			assert_int_equal(missing_ranges(&f), left);
 		}
 	}
 	assert_true(rounds > 2);
@@ -268,7 +130,7 @@ static void cost_follows_what_lives(void **state)
 			assert_int_equal(drop(&f, k), 0);
 	assert_int_equal(heal_with(&f, &few), 1);
 	assert_true(few.bytes < all.bytes / 2);
-	assert_int_equal(missing(&f), 0);
+	assert_int_equal(missing_ranges(&f), 0);
 	fixture_end(&f);
 }
 
@@ -283,12 +145,12 @@ static void what_cannot_be_made_stays_missing(void **state)
 	remove_segments(&f, 0);
 	remove_segments(&f, 1);
 	fixture_reopen(&f, ALL(&f));
-	unsigned before = missing(&f);
+	unsigned before = missing_ranges(&f);
 	assert_int_equal(heal(&f), 0);
 	meta_heal_progress(f.s, p);
 	assert_true(p[LAST].segments_failed > 0);
 	assert_true(p[LAST].bytes_failed > 0);
-	assert_true(missing(&f) > 0 && missing(&f) <= before);
+	assert_true(missing_ranges(&f) > 0 && missing_ranges(&f) <= before);
 	fixture_end(&f);
 }
 
@@ -312,10 +174,10 @@ static void blob_on_its_way_while_a_drive_is_healed(void **state)
 			make_blank(&f, 1);
 		assert_int_equal(drive_joins(&f, 1), 0);
 		assert_int_equal(heal(&f), 1);
-		assert_int_equal(missing(&f), 0);
+		assert_int_equal(missing_ranges(&f), 0);
 		assert_int_equal(put_large_begun(&f, META_DURABLE, 70, 70, 1200000, &before), 0);
 		assert_int_equal(put_large_begun(&f, META_DURABLE, 71, 71, 1200000, &during), 0);
-		assert_true(missing(&f) > 0);
+		assert_true(missing_ranges(&f) > 0);
 		assert_int_equal(heal(&f), 1);
 		expect_whole(&f);
 		fixture_kill(&f);
@@ -328,31 +190,6 @@ static void blob_on_its_way_while_a_drive_is_healed(void **state)
 }
 
 /* ---- Damage ------------------------------------------------------------------------------------------------------ */
-/* One byte in each 4 KiB of every segment file of the drive that are not zero. */
-static void rot(struct fixture *f, unsigned slot)
-{
-	char path[400];
-	struct dirent *e;
-	uint8_t block[4096];
-
-	snprintf(path, sizeof path, "%s/d%u/seg", f->root, slot);
-	DIR *d = opendir(path);
-	assert_non_null(d);
-	while ((e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof path, "%s/d%u/seg/%s", f->root, slot, e->d_name);
-		int fd = open(path, O_RDWR);
-		assert_true(fd >= 0);
-		for (off_t off = 4096; pread(fd, block, sizeof block, off) == (ssize_t)sizeof block; off += 4096) {
-			block[77] ^= 4;
-			assert_int_equal(pwrite(fd, block + 77, 1, off + 77), 1);
-		}
-		close(fd);
-	}
-	closedir(d);
-}
-
 static void reads_have_damage_repaired(void **state)
 {
 	struct meta_damage_stats st;
@@ -371,7 +208,7 @@ static void reads_have_damage_repaired(void **state)
 	expect_keys(&f, 0, KEYS); /* the same again is no news */
 	meta_damage_stats(f.s, &st);
 	assert_int_equal(st.waiting, once);
-	struct meta_healer *h = meta_healer_new(f.s, go_on, &p);
+	struct meta_healer *h = meta_healer_new(f.s, patience_go_on, &p);
 	assert_int_equal(meta_heal_damage(h), 0);
 	meta_healer_free(h);
 	meta_damage_stats(f.s, &st);
@@ -403,12 +240,12 @@ static void lost_files_come_back_whole(void **state)
 	unsigned files = remove_segments(&f, 1);
 	fixture_reopen(&f, ALL(&f));
 	expect_keys(&f, 0, KEYS);
-	struct meta_healer *h = meta_healer_new(f.s, go_on, &p);
+	struct meta_healer *h = meta_healer_new(f.s, patience_go_on, &p);
 	assert_int_equal(meta_heal_damage(h), 0);
 	meta_healer_free(h);
 	meta_damage_stats(f.s, &st);
 	assert_true(st.noted > 0 && st.waiting == 0);
-	assert_true(missing(&f) > 0 && missing(&f) <= files);
+	assert_true(missing_ranges(&f) > 0 && missing_ranges(&f) <= files);
 	assert_int_equal(heal(&f), 1);
 	/* Only files in which no read took anything are left. */
 	struct scrubbed s = scrub(&f);
@@ -482,25 +319,6 @@ static struct meta_index_check check_index(struct fixture *f)
 	return c;
 }
 
-/* Every page behind the first two, which tell where the tables are. */
-static void spoil_index(struct fixture *f, unsigned slot)
-{
-	char path[128];
-	struct stat st;
-	uint8_t byte;
-
-	snprintf(path, sizeof path, "%s/d%u/index/data.mdb", f->root, slot);
-	int fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	for (off_t off = 2 * 4096 + 4000; off < st.st_size; off += 4096) {
-		assert_int_equal(pread(fd, &byte, 1, off), 1);
-		byte ^= 0x5a;
-		assert_int_equal(pwrite(fd, &byte, 1, off), 1);
-	}
-	close(fd);
-}
-
 static void bad_index_copy_is_found_and_made_anew(void **state)
 {
 	struct meta_index_check c;
@@ -528,6 +346,33 @@ static void bad_index_copy_is_found_and_made_anew(void **state)
 	assert_int_equal(c.copies, 4);
 	assert_int_equal(c.bad, 0);
 	expect_keys(&f, 0, KEYS);
+	fixture_end(&f);
+}
+
+/* Nothing is written meanwhile that would make a checkpoint due. */
+static void an_idle_set_makes_a_bad_copy_anew(void **state)
+{
+	struct meta_stats st;
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 0, KEYS);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	fixture_close(&f);
+	f.p.no_background = false;
+	f.p.checkpoint_idle_ns = 3600 * NS_PER_S;
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	spoil_index(&f, 2);
+	assert_int_equal(check_index(&f).bad, 1);
+	uint64_t until = clock_mono_ns() + 30 * NS_PER_S;
+	do {
+		assert_true(clock_mono_ns() < until);
+		clock_sleep_ns(10 * NS_PER_MS);
+		meta_stats(f.s, &st);
+	} while (st.index_bad || st.isr.slot[2].index != ISR_INDEX_GOOD);
+	assert_int_equal(check_index(&f).copies, 4);
+	assert_int_equal(check_index(&f).bad, 0);
 	fixture_end(&f);
 }
 
@@ -574,6 +419,7 @@ int main(void)
 		cmocka_unit_test(missing_cells_are_not_damage),
 		cmocka_unit_test(scrub_visits_every_live_cell),
 		cmocka_unit_test(bad_index_copy_is_found_and_made_anew),
+		cmocka_unit_test(an_idle_set_makes_a_bad_copy_anew),
 		cmocka_unit_test(crash_in_any_write_of_heal),
 	};
 
