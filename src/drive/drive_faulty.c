@@ -58,6 +58,7 @@ struct fault_bench {
 	uint64_t releases;
 	uint64_t random;
 	uint64_t ops;
+	uint64_t fired; /* rules, so often */
 	bool stopped;
 	unsigned open_drives;
 	unsigned drives;
@@ -134,8 +135,10 @@ static enum fault_kind judge_locked(struct faulty_drive *fd, const char *name, i
 			continue;
 		rule->matched++;
 		bool fires = rule->matched == rule->r.nth || (!rule->r.once && rule->matched > rule->r.nth);
-		if (fires && kind == FAULT_NONE)
+		if (fires && kind == FAULT_NONE) {
 			kind = rule->r.kind;
+			b->fired++;
+		}
 	}
 	if (kind == FAULT_STOP || kind == FAULT_TORN)
 		b->stopped = true;
@@ -751,6 +754,14 @@ bool fault_bench_stopped(const struct fault_bench *b)
 	MUTEX_GUARD((struct mutex *)(uintptr_t)&b->lock);
 
 	return b->stopped;
+}
+
+uint64_t fault_bench_fired(const struct fault_bench *b)
+{
+	struct fault_bench *w = (struct fault_bench *)b;
+	MUTEX_GUARD(&w->lock);
+
+	return b->fired;
 }
 
 uint64_t fault_bench_ops(const struct fault_bench *b)

@@ -51,6 +51,7 @@ int drive_faulty_open(struct fault_bench *b, const char *path, struct drive **re
 void fault_bench_rule(struct fault_bench *b, const struct fault_rule *rule);
 bool fault_bench_stopped(const struct fault_bench *b);     /* by FAULT_STOP or FAULT_TORN */
 uint64_t fault_bench_ops(const struct fault_bench *b);     /* mutating operations so far (writes, syncs, names) */
+uint64_t fault_bench_fired(const struct fault_bench *b);   /* operations that a rule has decided so far */
 void fault_bench_release(struct fault_bench *b);           /* lets hung I/O finish */
 /* Power loss of the drives in the mask (bit per slot): each unflushed write is kept, dropped or torn at 512 bytes, each
  * at random from the seed. The directories then hold what the medium held; these drives fail until they are closed. */

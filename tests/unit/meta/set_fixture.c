@@ -632,12 +632,17 @@ int check_blob(struct fixture *f, uint64_t key, uint64_t seed, uint32_t len)
 	CLEANUP_FREE uint8_t *want = malloc(len), *have = malloc(len);
 	struct row_entry e;
 
-	assert_int_equal(meta_view_open(f->s, &v), 0);
+	if (!want || !have)
+		return -ENOMEM;
+	int rc = meta_view_open(f->s, &v);
+	if (rc == -ENOMEM)
+		return rc;
+	assert_int_equal(rc, 0);
 	if (!object_find(v, key, &e))
 		return 0;
 	if (e.obj.size != len || e.obj.extents != 1)
 		return 2;
-	int rc = meta_blob_read(v, e.obj.extent[0].blob, 0, len, have, 0);
+	rc = meta_blob_read(v, e.obj.extent[0].blob, 0, len, have, 0);
 	if (rc < 0)
 		return rc;
 	pattern(seed, want, len);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One allocation fails, each in turn, in the life of a set (life.h) and in its recovery: an error answer, or an assertion
- * that is there on purpose; nothing that was answered is lost, and the set starts again. The linker puts these functions
+ * One allocation fails, each in turn, in the life of a set (life.h), in its recovery, and in what it does in the background
+ * (chores.h): an error answer, or an assertion that is there on purpose; nothing that was answered is lost, and the set
+ * starts again. The linker puts these functions
  * before those of the C library (--wrap), for the program's own calls only. QUOIN_CRASH_STEP=1 tries every allocation.
  */
+#include "chores.h"
 #include "life.h"
 
 #include <errno.h>
@@ -107,8 +109,23 @@ static void child(struct shared *sh, unsigned long nth, bool recovery, int err)
 	_exit(0);
 }
 
-/* The child's messages when it did not end by itself; "" when it did. */
-static void run_child(struct shared *sh, unsigned long nth, bool recovery, char *ret_said, size_t cap)
+/* In a child: a chore, with the nth allocation failing. */
+static void chore_child(struct shared *sh, unsigned long nth, const struct chore *c, int err)
+{
+	dup2(err, 2);
+	setenv("CMOCKA_TEST_ABORT", "1", 1);
+	chore_begin(c, &sh->l.f, false);
+	atomic_store(&fails_at, nth);
+	atomic_store(&armed, true);
+	(void)!c->work(&sh->l.f);
+	atomic_store(&armed, false);
+	sh->calls = atomic_load(&calls);
+	fixture_close(&sh->l.f);
+	_exit(0);
+}
+
+/* The child's messages when it did not end by itself; "" when it did. chore NULL: the life or its recovery. */
+static void run_child(struct shared *sh, unsigned long nth, bool recovery, const struct chore *chore, char *ret_said, size_t cap)
 {
 	int pipes[2], status;
 	size_t len = 0;
@@ -119,6 +136,8 @@ static void run_child(struct shared *sh, unsigned long nth, bool recovery, char 
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		close(pipes[0]);
+		if (chore)
+			chore_child(sh, nth, chore, pipes[1]);
 		child(sh, nth, recovery, pipes[1]);
 	}
 	close(pipes[1]);
@@ -133,6 +152,42 @@ static void run_child(struct shared *sh, unsigned long nth, bool recovery, char 
 		fail_msg("allocation %lu: the process ends with %x: %s", nth, (unsigned)status, ret_said);
 }
 
+static void expect_on_purpose(const char *said, const char *what, unsigned long nth)
+{
+	bool known = said[0] == '\0' || strstr(said, "tests/unit/") != NULL;
+
+	for (unsigned i = 0; i < sizeof on_purpose / sizeof *on_purpose; i++) {
+		char text[64];
+		snprintf(text, sizeof text, ": %s: assertion failed", on_purpose[i]);
+		known |= strstr(said, text) != NULL;
+	}
+	if (!known)
+		fail_msg("%s, allocation %lu: %s", what, nth, said);
+}
+
+/* False: there were fewer allocations. */
+static bool chore_fails(const struct chore *c, unsigned long nth)
+{
+	struct shared *sh = shared_new();
+	char said[4096];
+
+	run_child(sh, nth, false, c, said, sizeof said);
+	bool met = sh->calls == 0 || sh->calls >= nth;
+	expect_on_purpose(said, c->name, nth);
+	chore_end(&sh->l.f, c->name, nth);
+	munmap(sh, sizeof *sh);
+	return met;
+}
+
+static void any_allocation_of_a_chore_may_fail(void **state)
+{
+	unsigned by = life_step(53);
+
+	for (unsigned i = 0; i < chores_n; i++)
+		for (unsigned long nth = 1; chore_fails(&chores[i], nth); nth += by)
+			;
+}
+
 /* False: there were fewer allocations. */
 static bool one_failure(unsigned long nth, bool recovery)
 {
@@ -142,20 +197,13 @@ static bool one_failure(unsigned long nth, bool recovery)
 
 	fixture_start(&sh->l.f, 3, 1, false);
 	if (recovery) {
-		run_child(sh, 0, false, said, sizeof said);
+		run_child(sh, 0, false, NULL, said, sizeof said);
 		assert_string_equal(said, "");
 	}
 	sh->calls = 0;
-	run_child(sh, nth, recovery, said, sizeof said);
+	run_child(sh, nth, recovery, NULL, said, sizeof said);
 	met = sh->calls == 0 || sh->calls >= nth;
-	bool known = said[0] == '\0' || strstr(said, "tests/unit/") != NULL;
-	for (unsigned i = 0; i < sizeof on_purpose / sizeof *on_purpose; i++) {
-		char text[64];
-		snprintf(text, sizeof text, ": %s: assertion failed", on_purpose[i]);
-		known |= strstr(said, text) != NULL;
-	}
-	if (!known)
-		fail_msg("allocation %lu: %s", nth, said);
+	expect_on_purpose(said, "the life of a set", nth);
 	life_reopen(&sh->l.f, "an allocation that failed", nth);
 	life_expect(&sh->l, sh->l.done, "an allocation that failed", nth);
 	fixture_close(&sh->l.f);
@@ -185,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_allocation_may_fail),
 		cmocka_unit_test(any_allocation_of_recovery_may_fail),
+		cmocka_unit_test(any_allocation_of_a_chore_may_fail),
 	};
 
 	if (access("/dev/shm", W_OK) == 0)
