@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damages the files of one kind on a drive, as bit rot or a lying disk would.
 
-    quoin_harm.py DRIVE seg|journal|index|super|identity bits|garbage|zero|shift|truncate [--seed N] [--count N]
+    quoin_harm.py DRIVE seg|journal|index|super|identity bits|garbage|zero|shift|truncate|slot [--seed N] [--count N]
 
 bits: some flipped bits, or --count N of them over all the files; garbage, zero: some blocks of 4 KiB; shift: blocks that hold what another block of the file
-should; truncate: the file ends early. Holes are left alone where they can be: nothing was written there.
+should; truncate: the file ends early; slot: bits in one of the two blocks of a superblock. Holes are left alone where they can be: nothing was written there.
 """
 import argparse
 import os
@@ -61,7 +61,7 @@ def harm(path, how, rnd):
     os.close(fd)
 
 
-def flip(paths, count, rnd):
+def flip(paths, count, rnd, one_block=False):
     """One bit of so many random bytes, of blocks that hold something."""
     blocks = []
     for path in paths:
@@ -69,6 +69,8 @@ def flip(paths, count, rnd):
         for start, end in written(fd):
             blocks += [(path, at) for at in range(start, end, BLOCK) if os.pread(fd, min(BLOCK, end - at), at).strip(b"\0")]
         os.close(fd)
+    if one_block:
+        blocks = [rnd.choice(blocks)]
     for path, block in rnd.choices(blocks, k=count) if blocks else []:
         fd = os.open(path, os.O_RDWR)
         at = block + rnd.randrange(min(BLOCK, os.fstat(fd).st_size - block))
@@ -81,13 +83,13 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("drive")
     p.add_argument("kind", choices=["seg", "journal", "index", "super", "identity"])
-    p.add_argument("how", choices=["bits", "garbage", "zero", "shift", "truncate"])
+    p.add_argument("how", choices=["bits", "garbage", "zero", "shift", "truncate", "slot"])
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--count", type=int)
     a = p.parse_args()
     rnd = random.Random(a.seed)
     if a.count:
-        flip(files(a.drive, a.kind), a.count, rnd)
+        flip(files(a.drive, a.kind), a.count, rnd, a.how == "slot")
         return
     for f in files(a.drive, a.kind):
         harm(f, a.how, rnd)
