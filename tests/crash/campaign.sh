@@ -3,25 +3,22 @@
 # timeout: 9000
 #
 # Faults of every kind within what parity promises, under a random load of both faces: nothing acknowledged is lost, no
-# answer is wrong, none is stale. Drives are taken away, die, fill up, are damaged in every file, swapped, and come
-# back; the daemon is killed and restarted; the power is cut. QUOIN_TEST_SHAPE (2+2): 1, 2 or K+M. QUOIN_TEST_SECONDS (60),
-# QUOIN_TEST_SEED (202): the choice of faults and operations, not their timing.
-#
-# A set lives for some rounds, and at most M of its drives are ever touched: a drive that has returned lacks what was
-# written meanwhile until it is healed.
+# answer is wrong, none is stale. Drives are taken away, die, fill up, freeze, are damaged in every file, swapped, set back, and
+# come back, as they were or empty, to the running daemon or at a start; the daemon is killed and restarted; the power is
+# cut. When the daemon says that all is healed, it is believed: other drives are hurt from then on, and what was healed must
+# carry the set. QUOIN_TEST_SHAPE (2+2): 1, 2 or K+M. QUOIN_TEST_SECONDS (60). QUOIN_TEST_SEED: the choice of faults and
+# operations, not their timing. QUOIN_TEST_STORAGE: disks or directories only.
 # shellcheck disable=SC2317 # called by name
 set -euo pipefail
 . "$(dirname "$0")/../lib/common.sh"
-requires jq mkfs.ext4
+. "$(dirname "$0")/../lib/faults.sh"
+requires jq mkfs.ext4 fsfreeze
 requires_boto3
 requires_fuse
 
 shape=${QUOIN_TEST_SHAPE:-2+2}
 limit=${QUOIN_TEST_SECONDS:-60}
 seed=${QUOIN_TEST_SEED:-202}
-# Full drives only in runs for the record: what a close that failed leaves in the kernel's pages for a moment is not told
-# apart from a wrong answer.
-full=${QUOIN_TEST_SECONDS:-}
 RANDOM=$seed
 case $shape in
 1) drives=1 parity=0 ;;
@@ -29,197 +26,29 @@ case $shape in
 *) parity=${shape#*+} drives=$((${shape%+*} + ${shape#*+})) ;;
 esac
 quorum=$((drives - parity + (drives == 2 * parity)))
-harm="/usr/bin/python3 $TEST_TOP/tests/lib/quoin_harm.py"
-sets=0 rounds=0 faults=0 operations=0
+sets=0 rounds=0 heals=0 operations=0
+was_below= # since the last check
+to_heal=   # since the last proof
 
-chance() {
-	[ $((RANDOM % 100)) -lt "$1" ]
-}
-one_of() {
-	shift $((RANDOM % $#))
-	echo "$1"
-}
 short_while() {
 	pause "$((RANDOM % 2)).$((1 + RANDOM % 9))"
 }
-
-# --- faults: each takes the number of a drive --------------------------------------------------------------------------
-
-# Those that a restart makes good, but for the cells that were not written meanwhile. Of a drive on a file system of its own:
-dies() {
-	disk_dies "$1" && back[$1]=disk_returns
+where() {
+	echo "set $sets, round $rounds, shape $shape, seed $seed"
 }
-gone() {
-	disk_gone "$1" && back[$1]=disk_is_back
-}
-fills() {
-	dd if=/dev/zero of="$(drive "$1")/filler" bs=1M status=none 2>/dev/null || true
-	back[$1]=empties
-}
-empties() {
-	rm -f "$(drive "$1")/filler"
-}
-# ... and of a directory:
-moved() {
-	mv "$(drive "$1")" "$TEST_DIR/away$1" && back[$1]=moved_back
-}
-moved_back() {
-	mv "$TEST_DIR/away$1" "$(drive "$1")"
-}
-
-# Those that damage content: the drive itself goes on.
-rots() {
-	$harm "$(drive "$1")" "$(one_of seg seg journal index)" "$(one_of bits garbage zero shift truncate)" --seed "$RANDOM"
-}
-# Those after which the drive is not taken in again.
-lost_for_good() {
-	dead[$1]=1
-	case $(one_of super identity removed) in
-	removed) find "$(drive "$1")" -mindepth 1 -delete ;;
-	super) $harm "$(drive "$1")" super garbage --seed "$RANDOM" ;;
-	identity) $harm "$(drive "$1")" identity garbage --seed "$RANDOM" ;;
-	esac
-}
-# Two drives of a set have changed their places, or some of their files have.
-swapped() {
-	local what
-	what=$(one_of seg journal index .)
-	if [ "$what" = . ] && [ "$storage" = disks ]; then
-		what=seg
-	fi
-	mv "$(drive "$1")/$what" "$TEST_DIR/swap" && mv "$(drive "$2")/$what" "$(drive "$1")/$what" && mv "$TEST_DIR/swap" "$(drive "$2")/$what"
-	if [ "$what" = . ]; then
-		dead[$1]=1 dead[$2]=1
-	fi
-}
-
-# hurt DRIVE RUNNING|STOPPED: one fault of those that can be now
-hurt() {
-	local d=$1 fault
-	[ -z "${dead[$d]:-}" ] && [ -z "${back[$d]:-}" ] || return 0
-	if [ "$2" = stopped ]; then
-		fault=$(one_of rots rots rots lost_for_good)
-	elif [ "$storage" = disks ]; then
-		fault=$(one_of rots dies gone ${full:+fills})
-	else
-		fault=$(one_of rots rots moved lost_for_good)
-	fi
-	echo "    drive $d $fault ($2)"
-	"$fault" "$d"
-	faults=$((faults + 1))
-	[ "$fault" = rots ] || left[$d]=1
-}
-# Whether the set may have been below its write quorum since the last check
+# Whether the set is below its write quorum. What nobody was told to be durable may then be lost, and writes are refused.
 below_quorum() {
 	[ $((drives - ${#left[@]})) -lt "$quorum" ]
 }
-all_return() {
-	local d
-	for d in "${!back[@]}"; do
-		"${back[$d]}" "$d"
-	done
-	back=()
+# Whether one more drive may lose its vote: those that have none must be let in by a quorum of others.
+may_lose() {
+	[ "${#blank[@]}" -lt $((drives - quorum)) ]
 }
-
-# --- rounds ------------------------------------------------------------------------------------------------------------
-
-new_set() {
-	local i
-	if [ -n "$QUOIN_PID" ]; then
-		stop_quoin
-	fi
-	unmount_all ""
-	rm -rf "$TEST_DIR"/drive* "$TEST_DIR"/disk* "$TEST_DIR"/away* "$TEST_DIR/model"
-	sets=$((sets + 1))
-	storage=$(one_of disks directories)
-	if [ "$storage" = disks ]; then
-		make_disks "$drives" 400M
-	fi
-	mapfile -t victims < <(seq "$drives" | shuf --random-source=<(yes "$RANDOM") -n "$parity")
-	back=() dead=() left=()
-	echo "set $sets: $storage, drives that will be hurt: ${victims[*]}"
-	start_quoin "$drives" --set parity="$parity" --set memory.memtable=1MiB --set drive.timeout=30s
-	mkdir "$(mnt)/crash"
-}
-
 # check WHAT ARGUMENT...
 check() {
-	check_model "${@:2}" || fail "$1; set $sets, round $rounds, seed $seed"
+	check_model "${@:2}" || fail "$1; $(where)"
 }
-
-# The medium of every drive is what was flushed: all file systems are shut down at once, for a daemon that is stopped
-# before, so that it never sees them go. Then the machine starts again.
-cut_power() {
-	local d
-	kill -STOP "$QUOIN_PID"
-	for d in $(seq "$drives"); do
-		[ "${back[$d]:-}" = disk_is_back ] || disk_dies "$d"
-	done
-	kill_quoin
-	for d in $(seq "$drives"); do
-		case ${back[$d]:-} in
-		disk_is_back) disk_is_back "$d" ;;
-		empties) disk_returns "$d" && empties "$d" ;;
-		*) disk_returns "$d" ;;
-		esac
-	done
-	back=()
-}
-end_daemon() {
-	case $1 in
-	power) cut_power ;;
-	stop) stop_quoin ;;
-	kill) kill_quoin ;;
-	esac
-}
-
-play_round() {
-	local d end flags=()
-	rounds=$((rounds + 1))
-	end=$(one_of kill kill stop "$([ "$storage" = disks ] && echo power || echo kill)")
-	echo "  round $rounds: ends by $end"
-	# when things go wrong under load
-	start_model "$seed-$rounds" --faults
-	short_while
-	for d in "${victims[@]}"; do
-		if chance 60; then
-			hurt "$d" running
-			short_while
-		fi
-	done
-	short_while
-	kill -0 "$QUOIN_PID" 2>/dev/null || fail "quoin ended by itself; set $sets, round $rounds, seed $seed"
-	if [ "$end" != stop ]; then
-		end_daemon "$end"
-		end_model
-	else
-		end_model
-		# then it is all there while they are away
-		below_quorum && flags=(--may-refuse)
-		check "while serving" "${flags[@]}"
-		end_daemon stop
-	fi
-	if [ "$parity" -gt 1 ] && chance 10 && [ "${#dead[@]}${#back[@]}" = 00 ]; then
-		swapped "${victims[0]}" "${victims[1]}"
-		faults=$((faults + 1))
-	fi
-	for d in "${victims[@]}"; do
-		if chance 15; then
-			hurt "$d" stopped
-		fi
-	done
-	# then it is all there after a start, with the drives back or still away
-	flags=()
-	if [ "$end" = power ] || below_quorum; then
-		flags=(--lost-suffix)
-	fi
-	if [ "${#back[@]}" -gt 0 ] && [ $((drives - ${#left[@]})) -ge "$quorum" ] && chance 30; then
-		launch_quoin
-		wait_ready
-		check "started while drives are away" "${flags[@]}"
-		kill_quoin
-	fi
-	all_return
+launch() {
 	launch_quoin
 	if chance 20; then
 		pause "0.0$((1 + RANDOM % 9))"
@@ -227,28 +56,275 @@ play_round() {
 		launch_quoin
 	fi
 	wait_ready
-	left=()
+}
+
+# --- what happens to a victim ------------------------------------------------------------------------------------------
+
+# hurt_drive DRIVE FAULT
+hurt_drive() {
+	echo "    drive $1 $2"
+	hurt[$1]=1
+	if [ "$parity" -gt 0 ]; then
+		case $2 in dies | gone | fills | freezes | moved) left[$1]=1 ;; esac
+	fi
+	below_quorum && was_below=1
+	counted "$2"
+	"$2" "$1"
+}
+hurt_running() {
+	local fault
+	if [ "$parity" = 0 ]; then
+		fault=fills
+		[ "$storage" = disks ] || return 0
+	elif [ "$storage" = disks ]; then
+		fault=$(one_of rots rots slot_rots loses_a_file dies gone fills fills ${QUOIN_TEST_HANGS:+freezes freezes})
+	else
+		fault=$(one_of rots rots slot_rots loses_a_file moved moved moved)
+	fi
+	hurt_drive "$1" "$fault"
+}
+hurt_stopped() {
+	local fault
+	fault=$(one_of rots rots slot_rots loses_a_file $(may_lose && echo lost_for_good wiped))
+	if [ -e "$TEST_DIR/copy$1" ]; then
+		fault=is_old
+	elif chance 30; then
+		keep_copy "$1"
+	fi
+	hurt_drive "$1" "$fault"
+}
+return_running() {
+	echo "    drive $1 ${away[$1]}"
+	if [[ ${away[$1]} =~ ^(moved_back|disk_is_back|disk_returns)$ ]] && may_lose && chance 40; then
+		echo "    ... empty"
+		counted returns_empty
+		comes_back_empty "$1"
+	else
+		counted returns
+		comes_back "$1"
+	fi
+}
+# What may happen to a victim while it is in use
+act_on() {
+	local d=$1 v
+	if [ -n "${away[$d]:-}" ]; then
+		for v in "${victims[@]}"; do
+			if [ "$v" != "$d" ] && [ "${away[$v]:-}${away[$d]}" = moved_backmoved_back ] && chance 50; then
+				echo "    drives $d and $v come back crossed"
+				counted returns_crossed
+				come_back_crossed "$d" "$v"
+				return
+			fi
+		done
+		return_running "$d"
+	elif [ -z "${dead[$d]:-}" ]; then
+		if [ -e "$TEST_DIR/old$d" ] && may_lose && chance 60; then
+			hurt_drive "$d" old_is_back
+		else
+			hurt_running "$d"
+		fi
+	fi
+}
+all_return() {
+	local d
+	for d in "${!away[@]}"; do
+		counted returns
+		comes_back "$d"
+	done
+}
+
+# --- rounds ------------------------------------------------------------------------------------------------------------
+
+choose_victims() {
+	if [ "$parity" = 0 ]; then
+		victims=(1) # it can be full, that is all
+		return
+	fi
+	mapfile -t victims < <(seq "$drives" | shuf --random-source=<(yes "$RANDOM") -n "$parity")
+	echo "  drives that will be hurt: ${victims[*]}"
+}
+new_set() {
+	if [ -n "$QUOIN_PID" ]; then
+		stop_quoin
+	fi
+	unmount_all ""
+	rm -rf "$TEST_DIR"/drive* "$TEST_DIR"/disk* "$TEST_DIR"/away* "$TEST_DIR"/old* "$TEST_DIR"/copy* "$TEST_DIR/model"
+	hurt=() away=() left=() dead=() blank=() slot_is_bad=() needs_start=
+	sets=$((sets + 1))
+	storage=${QUOIN_TEST_STORAGE:-$(one_of disks directories)}
+	if [ "$storage" = disks ]; then
+		make_disks "$drives" 700M
+	fi
+	echo "set $sets: $storage"
+	choose_victims
+	start_quoin "$drives" --set parity="$parity" --set memory.memtable=1MiB --set scrub.bandwidth=1GiB \
+		--set drive.timeout="$([ -n "${QUOIN_TEST_HANGS:-}" ] && echo 10s || echo 30s)"
+	mkdir "$(mnt)/crash"
+}
+
+# The medium of every drive is what was flushed: all file systems are shut down at once, for a daemon that is stopped
+# before, so that it never sees them go. Then the machine starts again.
+cut_power() {
+	local d how
+	kill -STOP "$QUOIN_PID"
+	for d in $(seq "$drives"); do
+		[ "${away[$d]:-}" != thaws ] || comes_back "$d"
+		[ "${away[$d]:-}" = disk_is_back ] || disk_dies "$d"
+	done
+	kill_quoin
+	for d in $(seq "$drives"); do
+		how=${away[$d]:-}
+		[ "$how" = disk_is_back ] || disk_returns "$d"
+		[ "$how" != disk_returns ] || unset "away[$d]"
+	done
+}
+end_daemon() {
+	local d
+	for d in "${!away[@]}"; do
+		[ "${away[$d]}" != thaws ] || comes_back "$d"
+	done
+	counted "$1"
+	case $1 in
+	power) cut_power ;;
+	stop) stop_quoin ;;
+	kill) kill_quoin ;;
+	esac
+}
+
+# The set goes on without a restart: what it lost of its drives comes back to it.
+go_on() {
+	local flags=()
+	below_quorum && flags=(--may-refuse)
+	[ -z "$was_below" ] || flags+=(--lost-suffix)
+	check "while serving" "${flags[@]}"
+	chance 50 || return 0
+	all_return
+	if [ "${#dead[@]}" = 0 ]; then
+		expect_within 180 in_sync "$drives"
+		left=() blank=()
+		check "all have returned" ${was_below:+--lost-suffix}
+		was_below=
+	fi
+}
+
+start_again() {
+	local d flags=()
+	if [ "$parity" -gt 1 ] && chance 10 && [ "${#dead[@]}${#away[@]}" = 00 ]; then
+		counted swapped
+		swapped "${victims[0]}" "${victims[1]}"
+	fi
+	for d in "${victims[@]}"; do
+		if [ "$parity" -gt 0 ] && chance 15 && [ -z "${dead[$d]:-}${away[$d]:-}" ]; then
+			hurt_stopped "$d"
+		fi
+	done
+	# then it is all there after a start, with the drives back or still away
+	if [ "$1" = power ] || [ -n "$was_below" ] || below_quorum; then
+		flags=(--lost-suffix)
+	fi
+	if [ "${#away[@]}" -gt 0 ] && ! below_quorum && chance 40; then
+		launch
+		check "started while drives are away" "${flags[@]}"
+		chance 50 && return 0
+		kill_quoin
+	fi
+	all_return
 	for d in "${!dead[@]}"; do
+		if chance 50; then
+			counted returns_empty
+			comes_back_empty "$d"
+		fi
+	done
+	launch
+	left=()
+	for d in "${!blank[@]}"; do
 		left[$d]=1
 	done
 	below_quorum && flags+=(--may-refuse)
 	check "after a start" "${flags[@]}"
-	faults=$((faults + 1))
+}
+
+play_round() {
+	local i end acts act
+	rounds=$((rounds + 1)) to_heal=1
+	end=$(one_of kill kill stop nothing nothing "$([ "$storage" = disks ] && echo power || echo kill)")
+	echo "  round $rounds: ends by $end"
+	below_quorum && was_below=1 || was_below=
+	# when things go wrong under load
+	start_model "$seed-$rounds" --faults
+	short_while
+	acts=$((1 + RANDOM % 4))
+	for ((i = 0; i < acts; i++)); do
+		# What comes back to a set that fell may take a part of its history back: not under a load that would call it lost.
+		act=$(one_of "${victims[@]}")
+		[ -n "${away[$act]:-}" ] && [ -n "$was_below" ] || act_on "$act"
+		short_while
+	done
+	short_while
+	kill -0 "$QUOIN_PID" 2>/dev/null || fail "quoin ended by itself; $(where)"
+	if [ "$end" = kill ] || [ "$end" = power ]; then
+		end_daemon "$end"
+		end_model
+		start_again "$end"
+	else
+		end_model
+		go_on
+		if [ "$end" = stop ]; then
+			end_daemon stop
+			start_again stop
+		fi
+	fi
 	operations=$((operations + ${MODEL_SAID%% *}))
 }
 
-declare -A back dead left
+# All is put back and healed, as the daemon says; then as many others as parity allows are away, and what was healed is needed.
+heal_and_prove() {
+	local d gone=()
+	all_return
+	for d in "${!dead[@]}"; do
+		counted returns_empty
+		comes_back_empty "$d"
+	done
+	if [ -n "$needs_start" ] || chance 50; then
+		[ -z "$QUOIN_PID" ] || end_daemon "$(one_of kill stop)"
+		launch
+	fi
+	whole_again "$drives" $((parity + 1))
+	check "after healing" ${was_below:+--lost-suffix}
+	heals=$((heals + 1)) was_below= to_heal=
+	rm -rf "$TEST_DIR"/copy* "$TEST_DIR"/old*
+	stop_quoin
+	"$QUOIN" fsck "${QUOIN_DRIVES[@]}" >"$TEST_DIR/fsck.out" 2>&1 || {
+		cat "$TEST_DIR/fsck.out"
+		fail "fsck after healing; $(where)"
+	}
+	mapfile -t gone < <(seq "$drives" | grep -vxF -f <(printf '%s\n' "${victims[@]}" -) | shuf --random-source=<(yes "$RANDOM") -n "$parity")
+	echo "  healed; without ${gone[*]}:"
+	for d in "${gone[@]}"; do
+		mv "$(drive "$d")" "$TEST_DIR/away$d" 2>/dev/null || umount "$(drive "$d")"
+	done
+	launch
+	check "what was healed alone" --may-refuse
+	end_daemon "$(one_of kill stop)"
+	for d in "${gone[@]}"; do
+		if [ "$storage" = disks ]; then disk_is_back "$d"; else moved_back "$d"; fi
+	done
+	launch
+	check "with all of them again"
+	expect_within 180 nothing_missing
+	choose_victims
+}
+
 echo "seed $seed, shape $shape, $limit s"
 until [ "$SECONDS" -ge "$limit" ]; do
 	new_set
-	for ((i = 0; i < 6 && SECONDS < limit; i++)); do
+	for ((i = 1; i <= 12 && SECONDS < limit; i++)); do
 		play_round
-		if below_quorum; then
-			break
+		if [ $((i % 3)) = 0 ] || below_quorum; then
+			heal_and_prove
 		fi
 	done
-	restart_quoin
-	below_quorum && may=(--may-refuse) || may=()
-	check "after a clean stop" "${may[@]}"
+	[ -z "$to_heal" ] || heal_and_prove
 done
-echo "shape $shape, seed $seed: $SECONDS s, $sets sets, $rounds rounds, $faults faults, $operations operations: 0 lost, 0 wrong, 0 stale"
+echo "faults: $(faults_seen)"
+echo "shape $shape, seed $seed: $SECONDS s, $sets sets, $rounds rounds, $heals heals, $operations operations: 0 lost, 0 wrong, 0 stale"

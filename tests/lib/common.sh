@@ -273,14 +273,15 @@ restart_quoin() {
 }
 
 # make_disks N SIZE: drives 1 to N become file systems of their own (ext4 on loop devices, root only), so that they can
-# die as a disk dies. Before start_quoin. Skipped where the machine has no loop devices, in strict mode too.
+# die as a disk dies. Before start_quoin. Skipped where the machine has no loop devices, in strict mode too. Room that is given
+# back on them is given back to the machine.
 make_disks() {
 	local n=$1 size=$2 i
 	for ((i = 1; i <= n; i++)); do
 		truncate -s "$size" "$TEST_DIR/disk$i"
 		mkfs.ext4 -q -F "$TEST_DIR/disk$i"
 		mkdir -p "$TEST_DIR/drive$i"
-		if ! mount -o loop "$TEST_DIR/disk$i" "$TEST_DIR/drive$i"; then
+		if ! mount -o loop,discard "$TEST_DIR/disk$i" "$TEST_DIR/drive$i"; then
 			echo "SKIP: loop devices cannot be mounted here" >&2
 			exit 77
 		fi
@@ -303,7 +304,7 @@ disk_unused() {
 disk_returns() {
 	umount -l "$TEST_DIR/drive$1"
 	expect_within 30 disk_unused "$1"
-	mount -o loop "$TEST_DIR/disk$1" "$TEST_DIR/drive$1"
+	mount -o loop,discard "$TEST_DIR/disk$1" "$TEST_DIR/drive$1"
 }
 
 # disk_gone N: its directory is empty, as when it was pulled out and the mount point is left.
@@ -312,7 +313,7 @@ disk_gone() {
 	umount -l "$TEST_DIR/drive$1"
 }
 disk_is_back() {
-	mount -o loop "$TEST_DIR/disk$1" "$TEST_DIR/drive$1"
+	mount -o loop,discard "$TEST_DIR/disk$1" "$TEST_DIR/drive$1"
 }
 
 # --- clients ---------------------------------------------------------------------------------------------------------

@@ -13,11 +13,18 @@ import random
 BLOCK = 4096
 
 
+def size(path):
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0               # the daemon has just removed it
+
+
 def files(drive, kind):
     top = f"{drive}/{kind}"
     if os.path.isfile(top):
         return [top]
-    return sorted(f"{d}/{f}" for d, _, fs in os.walk(top) for f in fs if not f.startswith("lock") and os.path.getsize(f"{d}/{f}"))
+    return sorted(f"{d}/{f}" for d, _, fs in os.walk(top) for f in fs if not f.startswith("lock") and size(f"{d}/{f}"))
 
 
 def written(fd):
@@ -43,7 +50,10 @@ def some_block(fd, rnd):
 
 
 def harm(path, how, rnd):
-    fd = os.open(path, os.O_RDWR)
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return                 # the daemon has just removed it
     if how == "truncate":
         os.ftruncate(fd, rnd.randrange(os.fstat(fd).st_size))
     for _ in range(0 if how == "truncate" else rnd.randrange(1, 40)):

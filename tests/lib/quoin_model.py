@@ -11,7 +11,8 @@ may have: one when the last operation on it was answered, more when it was not (
 States are content digests with size, or None. Mount operations are ordered: they survive kill -9 when the call has
 returned, but power loss may take a suffix of them, and so may the fall of a set below its write quorum; for that, each
 name also has the states since it was last known to be durable (--lost-suffix). Content that was written and not yet
-closed or fsynced may be any earlier published state.
+closed or fsynced may be any earlier published state. What a close(2) that failed has left is the file's for the mount until
+its release has published it after all, or given it up: until both faces agree on it, nothing is concluded from either.
 
 Without --faults the load ends at the first error of the daemon's death. With it errors that a drive fault may cause are
 counted (503, 507, EIO, EROFS, ENOSPC), leave the name with both states, and the load goes on. Anything else is a
@@ -19,6 +20,7 @@ failure, and so is every answer that the model does not allow: lost, wrong or st
 """
 import argparse
 import collections
+import contextlib
 import errno
 import hashlib
 import http.client
@@ -54,9 +56,11 @@ class Owner:
         self.model = state["owners"].get(name, {})   # key -> list of states that it may have
         self.older = state["older"].get(name, {})    # key -> states that may come back with a lost suffix
         self.groups = []                             # [after, before]: renames of unknown outcome
+        self.doubt = set()                           # keys whose close failed, until both faces agree
 
     def answered(self, changes, durable):
         """durable: so is everything that this owner did before, as all of it lies in one order."""
+        self.doubt -= set(changes)
         for k, v in changes.items():
             self.forget_groups(k)
             if not durable:
@@ -205,8 +209,11 @@ class MountWork:
         os.makedirs(self.root, exist_ok=True)
 
     def step(self):
-        key = f"{self.o.name}/k{self.rnd.randrange(NAMES)}"
+        key = self.key()
         getattr(self, self.rnd.choices(list(self.choices), list(self.choices.values()))[0])(key)
+
+    def key(self):
+        return f"{self.o.name}/k{self.rnd.randrange(NAMES)}"
 
     def path(self, key):
         return f"{self.root}/{key.split('/', 1)[1]}"
@@ -214,18 +221,24 @@ class MountWork:
     def content(self):
         return self.rnd.randbytes(self.rnd.choice([0, 10, 3000, 40000, 400000]))
 
+    @contextlib.contextmanager
+    def opened(self, key, flags):
+        fd = os.open(self.path(key), flags)
+        self.o.doubt.add(key)      # until the caller knows the outcome
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
     def store(self, key, content, sync):
         # Truncated first, then written, then published by close or fsync: each of these is a whole state. The name
         # itself is ordered.
         self.o.maybe({key: state_of(b"")})
         self.o.maybe({key: state_of(content)})
-        fd = os.open(self.path(key), os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
-        try:
+        with self.opened(key, os.O_CREAT | os.O_TRUNC | os.O_WRONLY) as fd:
             os.write(fd, content)
             if sync:
                 os.fsync(fd)
-        finally:
-            os.close(fd)
         self.o.answered({key: state_of(content)}, durable=sync)
 
     def write(self, key):
@@ -256,11 +269,8 @@ class MountWork:
             return
         old = self.get(key)
         self.o.saw(key, state_of(old), "mount")
-        fd = os.open(self.path(key), os.O_RDWR | os.O_APPEND)
-        try:
+        with self.opened(key, os.O_RDWR | os.O_APPEND) as fd:
             new = change(fd, old)
-        finally:
-            os.close(fd)
         self.o.answered({key: new}, durable=False)
 
     def append(self, key):
@@ -307,8 +317,29 @@ class BothWork:
     """One author by both faces in turn, so that each must see at once what the other has done."""
 
     def __init__(self, owner, rnd, mount):
-        self.s3, self.mount, self.rnd = S3Work(owner, rnd), MountWork(owner, rnd, mount), rnd
-        self.s3.key = lambda: f"{owner.name}/k{rnd.randrange(NAMES)}"
+        self.o, self.s3, self.mount, self.rnd = owner, S3Work(owner, rnd), MountWork(owner, rnd, mount), rnd
+        self.s3.key = self.mount.key = self.key
+
+    def key(self):
+        key = f"{self.o.name}/k{self.rnd.randrange(NAMES)}"
+        if key in self.o.doubt:
+            self.settle(key)
+        return key
+
+    def settle(self, key):
+        """The mount first: what it shows of an open file is not S3's yet, what S3 shows is the mount's."""
+        deadline = time.monotonic() + 60
+        while True:
+            on_mount, by_s3 = self.mount.get(key), self.s3.get(key)
+            if on_mount == by_s3:
+                break
+            if time.monotonic() > deadline:
+                raise Wrong(f"stale {key}: a minute after a close that failed the faces differ")
+            time.sleep(0.05)
+        got = None if by_s3 is None else state_of(by_s3)
+        self.o.saw(key, got, "both")
+        self.o.vouched(key, got)
+        self.o.doubt.discard(key)
 
     def step(self):
         self.rnd.choice([self.s3, self.mount]).step()
