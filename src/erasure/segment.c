@@ -385,11 +385,15 @@ int segment_header_write(struct erasure_set *s, struct segment *seg, unsigned sl
 	return rc;
 }
 
+/* What is reserved for a file. One that is made anew of a sealed segment with holes gets its bytes as they come. */
 static uint64_t file_bytes(struct erasure_set *s, const struct segment *seg)
 {
 	MUTEX_GUARD(&s->lock);
+	const struct segment_info *i = &seg->info;
 
-	return BYTES_4K(seg->info.state == SEGMENT_SEALED ? seg->info.sealed_4k : seg->info.size_4k);
+	if (i->state != SEGMENT_SEALED)
+		return BYTES_4K(i->size_4k);
+	return i->punched_4k > i->sealed_4k / 8 ? SEGMENT_HEADER_BYTES : BYTES_4K(i->sealed_4k);
 }
 
 /* The file with its header, both on the medium. On an error nothing of it stays. */

@@ -34,8 +34,17 @@ struct segment_info { /* the body of a `segment` row and, without state, of a se
 	uint32_t cell_4k; /* length of a full cell */
 	uint32_t size_4k;
 	uint32_t sealed_4k;  /* length when sealed, else 0 */
+	uint32_t punched_4k; /* of it, what was given back: holes, on each drive */
 	uint64_t live_bytes; /* stored bytes of live blobs, kept by the sequencer's deltas */
 };
+
+/* Units of 4 KiB on each drive of a large blob of len bytes in such a segment. */
+static inline uint64_t erasure_blob_units(const struct segment_info *i, uint64_t len)
+{
+	uint64_t stripe = ((uint64_t)i->cell_4k << 12) * i->k;
+
+	return len / stripe * i->cell_4k + DIV_ROUND_UP(DIV_ROUND_UP(len % stripe, (uint64_t)i->k), UINT64_C(4096));
+}
 
 struct erasure_params {
 	unsigned n, k, m;

@@ -44,7 +44,10 @@ uint32_t erasure_segment_punch(struct erasure_set *s, uint64_t segment, uint32_t
 		return 0;
 	ASSERT(seg->info.cls == SEGMENT_LARGE && from_4k > 0);
 	uint32_t done = punch_pinned(s, seg, from_4k, to_4k, slots);
-	segment_unpin(s, seg);
+	mutex_lock(&s->lock);
+	seg->info.punched_4k += to_4k - from_4k;
+	segment_unpin_locked(seg);
+	mutex_unlock(&s->lock);
 	return done;
 }
 

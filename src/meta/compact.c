@@ -33,9 +33,15 @@ struct compaction {
 };
 
 /* ---- Candidates --------------------------------------------------------------------------------------------------- */
+/* Of each drive, behind the header. */
+static uint32_t taken_4k(const struct segment_info *i)
+{
+	return i->sealed_4k > i->punched_4k ? i->sealed_4k - i->punched_4k - 1 : 0;
+}
+
 static uint64_t data_bytes(const struct segment_info *i)
 {
-	return i->sealed_4k ? (uint64_t)(i->sealed_4k - 1) * DRIVE_BLOCK * i->k : 0;
+	return (uint64_t)taken_4k(i) * DRIVE_BLOCK * i->k;
 }
 
 static int note_candidate(struct meta_healer *h, void *arg, const struct meta_row *row)
@@ -82,10 +88,10 @@ static bool is_candidate(void *arg, uint64_t segment)
 /* Units of 4 KiB on each drive. */
 static uint64_t need_large(const struct segment_info *i, const struct live_blob *b, size_t n)
 {
-	uint64_t cell = (uint64_t)i->cell_4k * DRIVE_BLOCK, stripe = cell * i->k, units = 0;
+	uint64_t units = 0;
 
 	for (size_t j = 0; j < n; j++)
-		units += b[j].len / stripe * i->cell_4k + DIV_ROUND_UP(DIV_ROUND_UP(b[j].len % stripe, i->k), (uint64_t)DRIVE_BLOCK);
+		units += erasure_blob_units(i, b[j].len);
 	return units;
 }
 
@@ -107,7 +113,7 @@ static bool is_worth_it(const struct compaction *c, const struct segment_info *i
 {
 	uint64_t need = i->cls == SEGMENT_PACKED ? need_packed(i, b, n) : need_large(i, b, n);
 
-	return need * 100 < (uint64_t)(i->sealed_4k - 1) * c->percent;
+	return need * 100 < (uint64_t)taken_4k(i) * c->percent;
 }
 
 /* ---- Small blobs -------------------------------------------------------------------------------------------------- */

@@ -25,7 +25,6 @@
 #define RUN_SEGMENTS 64 /* of one run */
 #define PAGE_ROWS 1000
 #define NAME_BYTES 32
-#define PUNCH_MIN_4K 64 /* 256 KiB: smaller holes cost more than they give */
 
 struct reclaim {
 	struct meta_set *s;
@@ -239,6 +238,7 @@ void reclaim_run(struct meta_set *s)
 	if (rc >= 0)
 		trim(&r);
 	vec_free(&r.tailed);
+	punch_dead(s);
 	for (unsigned i = 0; rc >= 0 && i < r.n && !__atomic_load_n(&s->stopping, __ATOMIC_RELAXED); i++) {
 		rc = take(s, &r.found[i]);
 		r.gone[i] = rc > 0;

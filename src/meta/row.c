@@ -26,7 +26,7 @@
  *                plain u64, stored u64, segment u64, seq u64, data key u64, byte u32, payload_off u32, ncrc_total u32,
  *                0 u32; 11 checksums (u32 each)
  *   segment  48  id u64, epoch u64, live u64, class u8, block_log2 u8, rotation u8, state u8, n u8, k u8, m u8, 0 u8,
- *                cell_4k u32, size_4k u32, sealed_4k u32, 0 u32
+ *                cell_4k u32, size_4k u32, sealed_4k u32, punched_4k u32
  *   missing   8  to_4k u32, reason u8, 0 3
  *   reclaim   8  len u64
  *   orphan   16  bucket u64, since u64

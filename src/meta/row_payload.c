@@ -159,6 +159,7 @@ void row_segment_encode(struct buf *b, const struct segment_info *r)
 	le32_put(f + 32, r->cell_4k);
 	le32_put(f + 36, r->size_4k);
 	le32_put(f + 40, r->sealed_4k);
+	le32_put(f + 44, r->punched_4k);
 	buf_add(b, f, sizeof f);
 }
 
@@ -182,6 +183,7 @@ int row_segment_decode(struct str body, struct segment_info *ret)
 	ret->cell_4k = le32_get(f + 32);
 	ret->size_4k = le32_get(f + 36);
 	ret->sealed_4k = le32_get(f + 40);
+	ret->punched_4k = le32_get(f + 44);
 	/* What readers divide and shift by. */
 	if (ret->cls < SEGMENT_LARGE || ret->cls > SEGMENT_PACKED || ret->state > SEGMENT_DEAD || !ret->k ||
 	    !ret->cell_4k || ret->k + ret->m > ret->n || ret->block_log2 > 30)

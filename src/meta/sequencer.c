@@ -599,6 +599,8 @@ static void take_segments(struct group *g, struct meta_batch *b)
 		/* Of an open segment the row tells how far it is used: a start seals it there (R7). */
 		if (ss->info.state == SEGMENT_OPEN)
 			ss->info.sealed_4k = MAX(ss->info.sealed_4k, bs->end_4k);
+		if (bs->info.n == 0) /* a change, not the whole */
+			ss->info.punched_4k += bs->info.punched_4k;
 		if (!ss->known)
 			put_born_missing(g, b, ss->info.id);
 		ss->known = true;

@@ -13,7 +13,7 @@
  *   slot.c        the drive object of a slot: who has it, giving it back
  *   revive.c      the set writes again: R1 to R8 while it serves (Q4)
  *   checkpoint.c, destage.c, payload.c; pack.c: small blobs into packed stripes
- *   reclaim.c, compact.c   space of what is deleted comes back
+ *   reclaim.c, punch.c, compact.c   space of what is deleted comes back
  *   space.c       what is kept free, so that deletes always work
  *
  * Who guards what: (W) the writer lock, held by the leader; (Q) queue_lock; (A) answer_lock; (C) checkpoint_lock;
@@ -290,6 +290,7 @@ struct meta_set {
 
 	struct mutex checkpoint_lock; /* LOCK_CHECKPOINT */
 	uint64_t checkpoint_seq;  /* atomic */
+	uint64_t punched_seq;     /* (C) what died up to here was looked at */
 	struct super_start start; /* (C) the journal's */
 	bool hold_checkpoint;     /* (C), atomic: unavailable payload in the journal */
 	uint64_t memtable_first_ns; /* atomic: first row since the freeze, mono */
@@ -416,6 +417,8 @@ void damage_note(struct meta_set *s, uint64_t segment, uint64_t blob, uint32_t f
 
 /* reclaim.c */
 void reclaim_run(struct meta_set *s);            /* (C) */
+#define PUNCH_MIN_4K 64                          /* 256 KiB: smaller holes cost more than they give */
+void punch_dead(struct meta_set *s);             /* punch.c (C) */
 void reclaim_orphans(struct meta_set *s);        /* once, after the start */
 void reclaim_orphans_of(struct meta_set *s, struct drive *d);
 
@@ -424,6 +427,7 @@ uint64_t space_reserve(void *arg);               /* of a set: bytes that a large
 void space_look(struct meta_set *s);             /* by one thread, without locks */
 /* A segment of which less than so much lives is worth compacting: the more, the less room there is. */
 unsigned space_compact_percent(struct meta_set *s);
+bool space_is_short(const struct meta_set *s);   /* less than an eighth is free */
 static inline bool space_low(const struct meta_set *s)
 {
 	return __atomic_load_n(&s->space_low, __ATOMIC_RELAXED);

@@ -55,13 +55,16 @@ static void smallest(struct meta_set *s, uint64_t *ret_total, uint64_t *ret_free
 	}
 }
 
-unsigned space_compact_percent(struct meta_set *s)
+bool space_is_short(const struct meta_set *s)
 {
 	uint64_t total = __atomic_load_n(&s->space_total, __ATOMIC_RELAXED), left = __atomic_load_n(&s->space_free, __ATOMIC_RELAXED);
 
-	if (space_low(s))
-		return 90;
-	return left < total / 8 ? 75 : 50;
+	return space_low(s) || left < total / 8;
+}
+
+unsigned space_compact_percent(struct meta_set *s)
+{
+	return space_low(s) ? 90 : space_is_short(s) ? 75 : 50;
 }
 
 void space_look(struct meta_set *s)

@@ -15,10 +15,10 @@
 #include "meta/set_internal.h"
 
 #define KEYS 200u
-#define ALL_KEYS (KEYS + 60)
+#define ALL_KEYS (KEYS + 120)
 #define REST (ALL_KEYS / 4)
 #define SMALL 20000u
-#define LARGE 300000u
+#define LARGE 100000u /* a run of three dead ones is too short for a hole */
 #define STAYS(key) ((key) % 4 == 0)
 
 static uint32_t size_of(uint64_t key)
@@ -288,7 +288,7 @@ static void an_unreadable_segment_stays(void **state)
 	}
 	fixture_reopen(&f, ALL(&f));
 	struct meta_compacted c = compact(&f);
-	assert_true(c.blobs < REST && c.blobs >= REST - 2);
+	assert_true(c.blobs < REST && c.blobs > REST - 10);
 	assert_true(check_blob(&f, KEYS, KEYS, size_of(KEYS)) < 0);
 	assert_int_equal(segment_of(&f, KEYS), lost);
 	for (uint64_t k = 0; k < KEYS; k++)

@@ -440,6 +440,7 @@ static void every_field_is_kept(void **state)
 		assert_int_equal(in.segment.live_bytes, le64_get(b.data + ROW_SEGMENT_LIVE_OFF));
 		assert_int_equal(in.segment.live_bytes, out.segment.live_bytes);
 		assert_int_equal(in.segment.sealed_4k, out.segment.sealed_4k);
+		assert_int_equal(in.segment.punched_4k, out.segment.punched_4k);
 
 		some_row(UPART, &in);
 		buf_reset(&b);
