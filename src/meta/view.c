@@ -6,8 +6,9 @@
  * memtables. A copy gets rows of a frozen memtable only, so every row in the transaction has a sequence <= that of the
  * view, and each row of a checkpoint in progress is shadowed by the frozen memtable that the view holds.
  *
- * When the copy turns out bad, another one may be read in its place as long as nothing was frozen since the view was
- * opened: until then no copy holds a row that the view must not see. Afterwards the view is given up (-QE_CONFLICT).
+ * When the copy turns out bad, another one may be read in its place as long as nothing was frozen that the view does not
+ * have: until then no copy holds a row that the view must not see. Afterwards the view is given up (-QE_CONFLICT), and who
+ * reads takes a new one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -330,7 +331,7 @@ int view_failover(struct meta_view *v)
 	int rc;
 
 	MUTEX_GUARD(&p->lock);
-	if (p->active != v->mem[0])
+	if (p->frozen_to > v->seq || p->erasure != v->erasure) /* the other: the set was revived */
 		return -QE_CONFLICT;
 	ASSERT(v->npast < PUBLISH_INDEXES);
 	/* Iterators may have cursors there: it is closed with the view. */

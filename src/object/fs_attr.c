@@ -195,13 +195,16 @@ static int stat_dir(struct fs_node *n, struct stat *st)
 
 int node_stat(struct fs_node *n, struct stat *st)
 {
+	int rc;
+
 	atomic_store(&n->told, true);
 	switch (n->kind) {
 	case FS_ROOT:
 		stat_of_root(n->fs, st);
 		return 0;
 	case FS_DIR:
-		return stat_dir(n, st);
+		FS_AGAIN(rc, stat_dir(n, st));
+		return rc;
 	default:
 		return stat_file(n, st);
 	}

@@ -442,7 +442,7 @@ int fs_readdir(struct fs_dir *d, struct op_ctx *ctx, uint64_t off, bool plus, st
 	if (off < d->first || off >= d->first + d->nitems) {
 		if (off == d->first + d->nitems && d->last_page && d->first != UINT64_MAX)
 			return 0;
-		rc = page_load(d, off);
+		FS_AGAIN(rc, page_load(d, off));
 		if (rc < 0)
 			return rc;
 		if (d->nitems == 0)

@@ -126,7 +126,7 @@ static ssize_t read_dirty(struct fs_node *n, struct op_ctx *ctx, char *p, size_t
 	return rc < 0 ? rc : (ssize_t)len;
 }
 
-ssize_t fs_read(struct fs_file *file, struct op_ctx *ctx, void *p, size_t len, uint64_t off)
+static ssize_t read_once(struct fs_file *file, struct op_ctx *ctx, void *p, size_t len, uint64_t off)
 {
 	struct fs_node *n = file->node;
 	CLEANUP_VIEW struct meta_view *v = NULL;
@@ -150,6 +150,14 @@ ssize_t fs_read(struct fs_file *file, struct op_ctx *ctx, void *p, size_t len, u
 	len = (size_t)MIN((uint64_t)len, w.file.obj.size - off);
 	rc = read_published(n, v, &w, ctx, p, len, off);
 	return rc < 0 ? rc : (ssize_t)len;
+}
+
+ssize_t fs_read(struct fs_file *file, struct op_ctx *ctx, void *p, size_t len, uint64_t off)
+{
+	ssize_t got;
+
+	FS_AGAIN(got, read_once(file, ctx, p, len, off));
+	return got;
 }
 
 /* ---- Writing ----------------------------------------------------------------------------------------------- */

@@ -135,6 +135,14 @@ struct fs_where {  /* the rows of an object in a view */
 };
 /* 0, -QE_CONFLICT: it is not where it was last seen: moved meanwhile, look at a fresh view, FS_TRIES times at most. */
 #define FS_TRIES 8
+/* A view is also given up when the index copy that it reads turns out bad: what only reads is done again with another. */
+#define FS_AGAIN(rc, call)                                                                                             \
+	do {                                                                                                               \
+		unsigned tries_ = FS_TRIES;                                                                                    \
+		do                                                                                                             \
+			(rc) = (call);                                                                                             \
+		while ((rc) == -QE_CONFLICT && --tries_ > 0);                                                                  \
+	} while (0)
 int node_where(struct fs_node *n, struct meta_view *v, struct fs_where *ret) WARN_UNUSED;
 /* Opens a view in which the node is found. -ESTALE: it is nowhere. */
 int node_view(struct fs_node *n, struct meta_view **ret_view, struct fs_where *ret) WARN_UNUSED;

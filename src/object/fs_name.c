@@ -221,6 +221,8 @@ int lookup_shown(struct fs *f, struct op_ctx *ctx, struct fs_node *dir, const st
 
 		if (rc == 0)
 			rc = find_name(f, v, &ctx->arena, dir, shown, &at);
+		if (rc == -QE_CONFLICT)
+			continue;
 		if (rc < 0)
 			return rc;
 		n = node_get(f, at.id, at.kind, dir->ino, at.name, meta_view_seq(v));
@@ -538,7 +540,9 @@ int change_old_name(struct fs *f, struct op_ctx *ctx, struct fs_node *dir, struc
 	if (dir->kind == FS_OBJECT)
 		return -ENOTDIR;
 	rc = alias_decode(name, ret);
-	return rc < 0 ? rc : resolve_name(f, ctx, dir, ret);
+	if (rc == 0)
+		FS_AGAIN(rc, resolve_name(f, ctx, dir, ret));
+	return rc;
 }
 
 int fs_unlink(struct fs *f, struct op_ctx *ctx, struct fs_node *dir, struct str name)

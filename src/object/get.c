@@ -142,7 +142,7 @@ static int handle_open(struct object_handle *h, struct op_ctx *ctx, struct str b
 			return 0;
 		}
 		meta_view_close(v);
-		if (rc < 0 || safe)
+		if ((rc < 0 && (rc != -QE_CONFLICT || tries == OPEN_TRIES)) || safe)
 			return rc;
 	}
 }

@@ -359,6 +359,33 @@ static void view_goes_on_with_another_copy(void **state)
 	assert_int_equal(view_open(&pub, &v), -QE_CORRUPT);
 }
 
+/* A copy that is found bad makes a checkpoint due: of a set that nobody writes to it freezes nothing that a view lacks. */
+static void a_freeze_of_nothing_new_takes_no_view(void **state)
+{
+	struct meta_view *v[3];
+
+	for (unsigned i = 0; i < 300; i++)
+		record();
+	assert_int_equal(publish_swap_freeze(&pub), 0);
+	apply_frozen();
+	publish_retire_frozen(&pub);
+	record();
+	for (unsigned i = 0; i < 3; i++) /* one on each copy */
+		assert_int_equal(view_open(&pub, &v[i]), 0);
+	assert_int_equal(publish_swap_freeze(&pub), 0);
+	ruin(0);
+	ruin(1);
+	check_view(v[0]);
+	check_view(v[1]);
+	apply_frozen();
+	publish_retire_frozen(&pub);
+	record();
+	for (unsigned i = 0; i < 3; i++)
+		check_view(v[i]);
+	for (unsigned i = 0; i < 3; i++)
+		meta_view_close(v[i]);
+}
+
 static void view_older_than_a_freeze_is_given_up(void **state)
 {
 	struct meta_view *v;
@@ -478,6 +505,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(newest_is_found_without_index, setup, teardown),
 		cmocka_unit_test_setup_teardown(consulted_counts_tombstones_passed, setup, teardown),
 		cmocka_unit_test_setup_teardown(view_goes_on_with_another_copy, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_freeze_of_nothing_new_takes_no_view, setup, teardown),
 		cmocka_unit_test_setup_teardown(view_older_than_a_freeze_is_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(readers_beside_checkpoints_see_one_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(copy_that_lags_is_not_read, setup, teardown),
