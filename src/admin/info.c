@@ -147,6 +147,8 @@ static json_t *journal_json(const struct meta_stats *st)
 	admin_set_u64(o, "batches", st->batches);
 	admin_set_u64(o, "rejected_batches", st->rejected);
 	admin_set_u64(o, "flush_rounds", st->flush_rounds);
+	set_ms(o, "flush_p50_ms", st->flush.p50_us * 1000);
+	set_ms(o, "flush_p99_ms", st->flush.p99_us * 1000);
 	admin_set_u64(o, "bytes", st->journal_bytes);
 	admin_set_u64(o, "memtable_bytes", st->memtable_bytes);
 	admin_set_u64(o, "memtable_rows", st->memtable_rows);
@@ -154,6 +156,8 @@ static json_t *journal_json(const struct meta_stats *st)
 	admin_set_u64(o, "checkpoints", st->checkpoints);
 	admin_set_u64(o, "checkpoint_seq", st->checkpoint_seq);
 	admin_set_u64(o, "checkpoint_rows", st->checkpoint_rows);
+	admin_set_u64(o, "checkpoint_row_bytes", st->checkpoint_row_bytes);
+	admin_set_u64(o, "index_bytes_written", st->index_bytes);
 	admin_set_u64(o, "destaged_blobs", st->destaged_blobs);
 	admin_set_u64(o, "destaged_bytes", st->destaged_bytes);
 	return o;

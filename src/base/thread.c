@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/fdio.h"
 #include "base/lock.h"
+#include "base/str.h"
 
 #define NAME_LEN 15 /* the kernel's limit */
 
@@ -19,6 +22,20 @@ struct start {
 	void *arg;
 	char name[NAME_LEN + 1];
 };
+
+uint64_t thread_written(void)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	struct str rest, line;
+	uint64_t n = 0;
+
+	if (fd_read_file("/proc/thread-self/io", 4096, &text) < 0)
+		return 0;
+	for (rest = buf_str(&text); str_split(&rest, '\n', &line);)
+		if (str_starts(line, STR_LIT("wchar: ")) && str_to_u64(str_sub(line, 7, line.len - 7), &n) < 0)
+			return 0;
+	return n;
+}
 
 static void *thread_main(void *arg)
 {

@@ -75,12 +75,14 @@ static uint32_t index_slots(struct meta_set *s)
 static int apply_one(void *arg, unsigned slot)
 {
 	struct meta_set *s = arg;
-	uint64_t rows = 0;
-	int rc = index_apply(s->slot[slot].index, publish_frozen(&s->pub), s->frozen_seq, pause_between, s, &rows);
+	struct index_applied did;
+	int rc = index_apply(s->slot[slot].index, publish_frozen(&s->pub), s->frozen_seq, pause_between, s, &did);
 
 	if (rc < 0)
 		log_error("meta", "index copy failed and is struck slot=%u error=\"%s\"", slot, err_text(rc));
-	STAT_ADD(s, checkpoint_rows, rows);
+	STAT_ADD(s, checkpoint_rows, did.rows);
+	STAT_ADD(s, checkpoint_row_bytes, did.row_bytes);
+	STAT_ADD(s, index_bytes, did.written_bytes);
 	return rc;
 }
 

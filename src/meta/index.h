@@ -46,11 +46,16 @@ void index_cursor_close(struct index_cursor *c);
 int index_seek(struct index_cursor *c, struct str from, struct arena *a, struct memtable_row *ret) WARN_UNUSED;
 int index_next(struct index_cursor *c, struct arena *a, struct memtable_row *ret) WARN_UNUSED;
 
+struct index_applied {
+	uint64_t rows, row_bytes; /* changed rows; keys and values of those put */
+	uint64_t written_bytes;   /* by this thread, which is where LMDB writes */
+};
 /* Applies every newest row of the memtable with seq <= upto in key order, in transactions of at most about 2,000 dirty
  * pages, then syncs, then sets the position to upto (synced too). pause() is called between transactions. Rows older
- * than what the copy has are skipped. *ret_rows: rows written. For a checkpoint upto is publish_frozen_to(), which may
- * be more than the last row's seq. -QE_FULL: the map or the drive; a failed flush makes the copy bad. */
-int index_apply(struct index *ix, const struct memtable *m, uint64_t upto, void (*pause)(void *arg), void *arg, uint64_t *ret_rows) WARN_UNUSED;
+ * than what the copy has are skipped. For a checkpoint upto is publish_frozen_to(), which may
+ * be more than the last row's seq. *ret is set on failure too, to what was done by then. -QE_FULL: the map or the drive; a failed flush makes the copy bad. */
+int index_apply(struct index *ix, const struct memtable *m, uint64_t upto, void (*pause)(void *arg), void *arg,
+		struct index_applied *ret) WARN_UNUSED;
 struct index_sum { uint64_t rows; uint8_t sum[16]; };
 int index_sums(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;      /* as kept */
 int index_recount(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;   /* from the rows */

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/thread.h"
 #include "meta/index_internal.h"
 
 #define DIRTY_MAX 2000
@@ -25,7 +26,7 @@ struct apply {
 	uint32_t known; /* bit per table: its root is loaded */
 	struct index_sum sums[TABLE_END];
 	size_t dirty, growth;
-	uint64_t rows;
+	uint64_t rows, row_bytes;
 	EVP_MD_CTX *md;
 };
 
@@ -264,8 +265,10 @@ static int apply_row(struct apply *a, const struct memtable_row *r)
 	rc = store_pieces(a, r, have, want);
 	if (rc == 0)
 		rc = store(a, r->table, r->key, old, value);
-	if (rc == 0)
+	if (rc == 0) {
 		a->rows++;
+		a->row_bytes += r->key.len + r->row.len;
+	}
 	return rc;
 }
 
@@ -331,10 +334,13 @@ static int set_position(struct apply *a, uint64_t position)
 }
 
 int index_apply(struct index *ix, const struct memtable *m, uint64_t upto, void (*pause)(void *arg), void *arg,
-                uint64_t *ret_rows)
+                struct index_applied *ret)
 {
 	struct apply a = {.ix = ix};
+	uint64_t before = thread_written();
 	int rc = index_sums(ix, a.sums);
+
+	*ret = (struct index_applied){0};
 
 	if (rc < 0)
 		return rc;
@@ -352,7 +358,7 @@ int index_apply(struct index *ix, const struct memtable *m, uint64_t upto, void 
 		rc = set_position(&a, upto);
 	index_abort(a.txn);
 	EVP_MD_CTX_free(a.md);
-	*ret_rows = a.rows;
+	*ret = (struct index_applied){a.rows, a.row_bytes, thread_written() - before};
 	return rc;
 }
 

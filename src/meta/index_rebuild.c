@@ -41,8 +41,8 @@ struct copying {
 
 static int flush_chunk(struct copying *c)
 {
-	uint64_t rows;
-	int rc = index_apply(c->to, c->chunk, c->position, NULL, NULL, &rows);
+	struct index_applied did;
+	int rc = index_apply(c->to, c->chunk, c->position, NULL, NULL, &did);
 
 	memtable_unref(c->chunk);
 	c->chunk = memtable_new();

@@ -235,15 +235,18 @@ void meta_slot_why(struct meta_set *s, unsigned slot, char *ret, size_t cap);
 int meta_set_revive(struct meta_set *s, struct drive *drives[SUPER_MAX_SLOTS], struct op_ctx *ctx) WARN_UNUSED;
 
 /* ---- State, for admin and tests ------------------------------------------------------------------------------------ */
+struct meta_flush_time { uint64_t flushes, p50_us, p99_us; }; /* of the journal, on all drives, in a minute */
 struct meta_stats {
 	unsigned n, k, m, w;
 	struct isr_body isr;
 	bool writable, has_loop;
 	uint64_t epoch, applied_seq, durable_seq, checkpoint_seq;
 	uint64_t records, batches, rejected, flush_rounds, journal_bytes;   /* since start */
+	struct meta_flush_time flush;
 	uint64_t memtable_bytes, memtable_rows, frozen_bytes;
 	unsigned journal_files, journal_free;
-	uint64_t checkpoints, destaged_blobs, destaged_bytes, checkpoint_rows;
+	uint64_t checkpoints, destaged_blobs, destaged_bytes;
+	uint64_t checkpoint_rows, checkpoint_row_bytes, index_bytes; /* in all copies: rows written, their bytes, bytes written for them */
 	bool checkpointing;
 	uint64_t checkpoint_ended_ns, checkpoint_took_ns; /* of the newest: wall, duration; 0: none yet */
 	uint64_t reclaimed_segments, reclaimed_bytes;     /* given back since start; bytes of the set, with parity */

@@ -308,6 +308,7 @@ void record_write_sync(struct meta_set *s, struct wrec *r)
 
 void record_submit(struct meta_set *s, struct wrec *r)
 {
+	r->begun_ns = clock_mono_ns();
 	for (unsigned i = 0; i < s->n; i++) {
 		if (!(s->in_mask & ~s->fail_mask & 1u << i))
 			continue;

@@ -552,10 +552,12 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	const struct meta_stats *st = &s->st;
 	const uint64_t *from[] = {&st->records, &st->batches, &st->rejected, &st->flush_rounds, &st->journal_bytes,
 				  &st->checkpoints, &st->destaged_blobs, &st->destaged_bytes, &st->checkpoint_rows,
+				  &st->checkpoint_row_bytes, &st->index_bytes,
 				  &st->degraded_reads, &st->unavailable_blobs, &st->checkpoint_ended_ns, &st->checkpoint_took_ns,
 				  &st->reclaimed_segments, &st->reclaimed_bytes};
 	uint64_t *to[] = {&ret->records, &ret->batches, &ret->rejected, &ret->flush_rounds, &ret->journal_bytes,
 			  &ret->checkpoints, &ret->destaged_blobs, &ret->destaged_bytes, &ret->checkpoint_rows,
+			  &ret->checkpoint_row_bytes, &ret->index_bytes,
 			  &ret->degraded_reads, &ret->unavailable_blobs, &ret->checkpoint_ended_ns, &ret->checkpoint_took_ns,
 			  &ret->reclaimed_segments, &ret->reclaimed_bytes};
 
@@ -576,6 +578,7 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	mutex_lock(&s->writer);
 	struct memtable *frozen = publish_frozen(&s->pub);
 	ret->isr = s->isr;
+	flush_time_tell(&s->flush_time, &ret->flush);
 	ret->memtable_bytes = memtable_bytes(publish_active(&s->pub));
 	ret->memtable_rows = memtable_rows(publish_active(&s->pub));
 	ret->frozen_bytes = frozen ? memtable_bytes(frozen) : 0;

@@ -24,6 +24,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/latency.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "drive/identity.h"
@@ -164,6 +165,7 @@ struct wrec {                     /* a record on its way */
 	struct log_file *log;
 	uint32_t off;             /* of the write, the file's header included */
 	bool dsync;               /* flushed when it has returned */
+	uint64_t begun_ns;        /* then: mono, of its submit */
 	uint32_t waiting;         /* `in` slots that have not returned */
 	unsigned inflight;
 	bool detached;            /* freed when nothing is in flight */
@@ -171,6 +173,11 @@ struct wrec {                     /* a record on its way */
 	size_t cap[SUPER_MAX_SLOTS];
 	size_t len;               /* bytes of each write */
 	struct slot_io io[SUPER_MAX_SLOTS];
+};
+struct flush_time {
+	struct latency running;
+	uint64_t since_ns;        /* mono; 0: none yet */
+	struct meta_flush_time told; /* of the window before */
 };
 struct round {                    /* one fdatasync of everything unflushed, on all `in` drives */
 	uint64_t seq;             /* all up to here is covered */
@@ -254,6 +261,7 @@ struct meta_set {
 	bool again;               /* atomic: somebody found the writer taken */
 	uint32_t index_bad;       /* atomic: slots whose index copy is not good any more */
 	struct round *round;      /* (W) */
+	struct flush_time flush_time; /* (W) */
 	struct list idle_wrecs;   /* (W) */
 	struct buf body;          /* (W) */
 	struct group group;       /* (W) */
@@ -346,6 +354,10 @@ void round_release(struct round **r); /* forgets it; it goes when its last sync 
 bool journal_dirty(const struct meta_set *s);
 /* Slots with I/O submitted before that has not returned. */
 uint32_t slots_overdue(const struct meta_set *s, uint64_t before_ns);
+
+/* flush_time.c (W); begun, now: mono */
+void flush_time_add(struct flush_time *t, uint64_t begun_ns, uint64_t now_ns);
+void flush_time_tell(const struct flush_time *t, struct meta_flush_time *ret);
 
 /* answer.c */
 int events_open(struct meta_set *s) WARN_UNUSED;

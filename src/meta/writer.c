@@ -147,6 +147,8 @@ static bool step_returned(struct meta_set *s)
 		list_del(&r->node);
 		bool flushed = r->dsync && !s->round && !s->cells_dirty && !journal_dirty(s);
 		apply_record(s, r);
+		if (r->dsync)
+			flush_time_add(&s->flush_time, r->begun_ns, clock_mono_ns());
 		if (flushed)
 			advance(s, r->last_seq);
 		wrec_put(s, r);
@@ -167,6 +169,7 @@ static bool step_round(struct meta_set *s)
 		s->flush_wanted = true;
 	else if (!r->partial)
 		advance(s, r->seq);
+	flush_time_add(&s->flush_time, r->begun_ns, clock_mono_ns());
 	round_release(&s->round);
 	return true;
 }

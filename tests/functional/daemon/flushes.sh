@@ -61,6 +61,8 @@ assert_eq "$(s3api list-objects-v2 --bucket flush --prefix put/ --query 'length(
 [ $((after - before)) -lt 700 ] || fail "$((after - before)) rounds for 1000 PUTs"
 [ "$calls" -lt 2800 ] || fail "$calls sync calls for 1000 PUTs on 4 drives"
 
+assert_eq "$(admin_info '.journal.flush_p50_ms > 0 and .journal.flush_p99_ms >= .journal.flush_p50_ms')" true "flush times"
+
 # the same by the lean client, which gives the daemon more at a time
 if [ -x "${QUOIN_BUILD:-$TEST_TOP/build}/tests/bench/s3bench" ]; then
 	before=$(rounds)

@@ -5,6 +5,8 @@
 #include "unit/base/unit.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "base/macros.h"
 #include "base/thread.h"
@@ -101,12 +103,40 @@ static void free_runs_what_is_queued(void **state)
 	assert_null(workq_free(NULL));
 }
 
+static void *write_some(void *arg)
+{
+	static const char bytes[5000];
+	uint64_t before = thread_written();
+
+	assert_int_equal(fwrite(bytes, 1, sizeof bytes, arg), sizeof bytes);
+	assert_int_equal(fflush(arg), 0);
+	assert_int_equal(thread_written() - before, sizeof bytes);
+	return NULL;
+}
+
+/* Those of other threads are not in it. */
+static void thread_knows_what_it_wrote(void **state)
+{
+	FILE *f = tmpfile();
+	pthread_t t;
+
+	assert_non_null(f);
+	if (access("/proc/thread-self/io", R_OK) < 0)
+		skip();
+	uint64_t before = thread_written();
+	assert_int_equal(thread_start(&t, "qn-test", write_some, f), 0);
+	thread_join(t);
+	assert_int_equal(thread_written(), before);
+	fclose(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_have_a_name_and_no_signals),
 		cmocka_unit_test(one_worker_keeps_the_order),
 		cmocka_unit_test(free_runs_what_is_queued),
+		cmocka_unit_test(thread_knows_what_it_wrote),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,9 +208,9 @@ static void pause_fn(void *arg)
 
 static void apply(struct index *ix, struct memtable *m, uint64_t upto)
 {
-	uint64_t rows;
+	struct index_applied did;
 
-	assert_int_equal(index_apply(ix, m, upto, pause_fn, NULL, &rows), 0);
+	assert_int_equal(index_apply(ix, m, upto, pause_fn, NULL, &did), 0);
 	assert_int_equal(index_position(ix), upto);
 }
 
@@ -271,7 +271,8 @@ static void replay_does_no_harm(void **state)
 	struct memtable *all = memtable_new(), *half = memtable_new();
 	struct index_sum a[TABLE_END], b[TABLE_END];
 	struct index *ix;
-	uint64_t rows, mid;
+	struct index_applied did;
+	uint64_t mid;
 	char dir2[] = "/tmp/quoin-index.XXXXXX";
 	struct index *ix2;
 
@@ -282,7 +283,8 @@ static void replay_does_no_harm(void **state)
 		change(all, rnd_below(KEYS), rnd_below(5) == 0);
 	mid = seq / 2;
 	apply(ix, all, seq);
-	assert_int_equal(index_apply(ix2, all, mid, NULL, NULL, &rows), 0);
+	assert_int_equal(index_apply(ix2, all, mid, NULL, NULL, &did), 0);
+	assert_true(did.rows > 0 && did.row_bytes > did.rows * ENVELOPE_BYTES);
 	assert_int_equal(index_position(ix2), mid);
 	apply(ix2, all, seq);
 	/* An older row of a key that is there with a newer one is skipped. */
@@ -296,9 +298,10 @@ static void replay_does_no_harm(void **state)
 			put_row(half, i);
 		model[i] = keep;
 	}
-	assert_int_equal(index_apply(ix2, half, seq, NULL, NULL, &rows), 0);
-	assert_int_equal(rows, 0);
-	assert_int_equal(index_apply(ix2, all, seq, NULL, NULL, &rows), 0);
+	assert_int_equal(index_apply(ix2, half, seq, NULL, NULL, &did), 0);
+	assert_int_equal(did.rows, 0);
+	assert_int_equal(did.row_bytes, 0);
+	assert_int_equal(index_apply(ix2, all, seq, NULL, NULL, &did), 0);
 	equals_model(ix2);
 	assert_int_equal(index_sums(ix, a), 0);
 	assert_int_equal(index_sums(ix2, b), 0);
@@ -403,7 +406,7 @@ static bool use_damaged(void)
 	struct model_row before[KEYS];
 	struct memtable *m;
 	unsigned rows;
-	uint64_t n;
+	struct index_applied did;
 	int rc = index_open(top, MAP_BYTES, false, &ix);
 
 	if (rc < 0) {
@@ -438,7 +441,7 @@ static bool use_damaged(void)
 	memcpy(before, model, sizeof before);
 	for (unsigned i = 0; i < KEYS; i += 1 + rnd_below(20))
 		change(m, i, rnd_below(2));
-	rc = index_apply(ix, m, seq, NULL, NULL, &n);
+	rc = index_apply(ix, m, seq, NULL, NULL, &did);
 	memtable_unref(m);
 	if (rc == 0 && index_txn_open(ix, &t) == 0) {
 		for (unsigned i = 0; i < KEYS; i += 3)

@@ -261,6 +261,8 @@ static void journal_is_used_again(void **state)
 	meta_stats(f.s, &st);
 	assert_true(st.checkpoints > 1);
 	assert_true(st.destaged_blobs > 0);
+	assert_true(st.checkpoint_rows > 0 && st.checkpoint_row_bytes > st.checkpoint_rows * ENVELOPE_BYTES);
+	assert_true(st.index_bytes > st.checkpoint_row_bytes);
 	assert_true(st.journal_free > 1);
 	expect_churn(c, 6);
 	fixture_kill(&f);

@@ -177,10 +177,10 @@ static int teardown(void **state)
 static void apply_frozen(void)
 {
 	for (unsigned i = 0; i < COPIES; i++) {
-		uint64_t rows;
+		struct index_applied did;
 
 		if (!index_is_bad(copies[i]))
-			assert_int_equal(index_apply(copies[i], publish_frozen(&pub), publish_frozen_to(&pub), NULL, NULL, &rows),
+			assert_int_equal(index_apply(copies[i], publish_frozen(&pub), publish_frozen_to(&pub), NULL, NULL, &did),
 			                 0);
 	}
 }
@@ -441,10 +441,10 @@ static void *reader(void *arg)
 
 static void *checkpointer(void *arg)
 {
-	uint64_t rows;
+	struct index_applied did;
 
 	for (unsigned i = 0; i < COPIES; i++)
-		ASSERT(index_apply(copies[i], arg, publish_frozen_to(&pub), NULL, NULL, &rows) == 0);
+		ASSERT(index_apply(copies[i], arg, publish_frozen_to(&pub), NULL, NULL, &did) == 0);
 	return NULL;
 }
 
@@ -482,12 +482,12 @@ static void readers_beside_checkpoints_see_one_state(void **state)
 static void copy_that_lags_is_not_read(void **state)
 {
 	struct meta_view *v;
-	uint64_t rows;
+	struct index_applied did;
 
 	for (unsigned i = 0; i < 50; i++)
 		record();
 	assert_int_equal(publish_swap_freeze(&pub), 0);
-	assert_int_equal(index_apply(copies[1], publish_frozen(&pub), last_seq, NULL, NULL, &rows), 0);
+	assert_int_equal(index_apply(copies[1], publish_frozen(&pub), last_seq, NULL, NULL, &did), 0);
 	publish_retire_frozen(&pub);
 	assert_int_equal(pub.nindex, 1);
 	assert_int_equal(publish_add_index(&pub, copies[0]), -EINVAL);
