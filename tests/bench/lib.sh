@@ -26,7 +26,7 @@ value() {
 
 # calc EXPRESSION [FORMAT]
 calc() {
-	awk "BEGIN {printf \"${2:-%.2f}\", $1}"
+	awk "BEGIN {printf \"${2:-%.2f}\", ($1)}"
 }
 
 # row WORK OURS LIMIT NOTE, told at once and again by table

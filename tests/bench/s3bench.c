@@ -7,8 +7,10 @@
  *     --endpoint HOST:PORT (127.0.0.1:9000)  --access KEY  --secret KEY  --bucket NAME (bench, created)
  *     --size BYTES (4096)  --clients N (64)  --count N (20000)  --keys N (= count; get, head: existing keys)
  *     --prefix TEXT (o)  --pid PID (its CPU time and bytes written are reported)  --unsigned (UNSIGNED-PAYLOAD)
+ *     --random SEED (keys in a random order; one after the other when 0 or not given)  --seconds N (then it ends, whatever
+ *     --count says)  --every N (a line of figures every N seconds)  --verify (get: the bytes must be those that put sent)
  *
- * Prints one line of key=value figures. Any answer but 2xx ends it with status 1.
+ * Prints one line of key=value figures. Any answer but 2xx, and any wrong byte, ends it with status 1.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,12 +26,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/latency.h"
 #include "proc.h"
 
 struct options {
 	const char *verb, *host, *access, *secret, *bucket, *prefix;
-	int port, clients, pid, unsigned_payload;
-	long count, keys, size;
+	int port, clients, pid, unsigned_payload, verify;
+	long count, keys, size, seconds, every;
+	uint64_t random;
 };
 
 struct conn {
@@ -39,6 +43,8 @@ struct conn {
 	char in[65536];
 	size_t in_len;
 	long body_left;          /* -1: header not complete */
+	long body_at;            /* so much of the answer's body was looked at */
+	int wrong;
 	int status;
 	uint64_t start_ns;
 };
@@ -51,7 +57,8 @@ static unsigned char signing_key[32];
 static char date8[9];
 static char host_header[300];
 static long started, finished, failed;
-static uint32_t *latency_us;
+static struct latency all, recent; /* recent: since the last line of --every */
+static uint64_t begun_ns, told_ns;
 
 static uint64_t mono_ns(void)
 {
@@ -135,10 +142,21 @@ static void build(struct conn *c, const char *method, const char *path, const ch
 
 static const char EMPTY_SHA[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+/* Of the i-th request. */
+static long key_of(long i)
+{
+	if (!opt.random)
+		return i % opt.keys;
+	uint64_t x = opt.random + (uint64_t)i * 0x9e3779b97f4a7c15u; /* splitmix64 */
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return (long)((x ^ x >> 31) % (uint64_t)opt.keys);
+}
+
 static void build_next(struct conn *c, long i)
 {
 	char path[300], extra[300];
-	long key = i % opt.keys;
+	long key = key_of(i);
 	snprintf(path, sizeof path, "/%s/%s%08ld", opt.bucket, opt.prefix, key);
 	const char *v = opt.verb;
 	if (strcmp(v, "put") == 0) {
@@ -208,8 +226,20 @@ static void conn_start(struct conn *c)
 	c->sent = 0;
 	c->in_len = 0;
 	c->body_left = -1;
+	c->body_at = 0;
+	c->wrong = 0;
 	c->start_ns = mono_ns();
 	conn_send(c);
+}
+
+/* The next bytes of the answer's body: all objects have the same. */
+static void conn_look(struct conn *c, const char *p, long n)
+{
+	if (!opt.verify)
+		return;
+	if (c->body_at + n > opt.size || memcmp(p, body + c->body_at, (size_t)n) != 0)
+		c->wrong = 1;
+	c->body_at += n;
 }
 
 static void conn_head_done(struct conn *c, size_t head)
@@ -218,7 +248,9 @@ static void conn_head_done(struct conn *c, size_t head)
 	c->status = (int)strtol(c->in + 9, NULL, 10);
 	char *cl = strcasestr(c->in, "\r\ncontent-length:");
 	c->body_left = cl && strcmp(opt.verb, "head") != 0 ? strtol(cl + 17, NULL, 10) : 0;
-	c->body_left -= (long)(c->in_len - head);
+	long here = (long)(c->in_len - head);
+	conn_look(c, c->in + head, here);
+	c->body_left -= here;
 }
 
 /* True when the answer is complete. */
@@ -233,6 +265,7 @@ static int conn_recv(struct conn *c)
 		if (r <= 0)
 			die("receive (connection closed by the server?)");
 		if (c->body_left >= 0) {
+			conn_look(c, at, r);
 			c->body_left -= r;
 		} else {
 			c->in_len += (size_t)r;
@@ -244,12 +277,6 @@ static int conn_recv(struct conn *c)
 		if (c->body_left <= 0)
 			return 1;
 	}
-}
-
-static int cmp_u32(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	return x < y ? -1 : x > y;
 }
 
 static void make_bucket(void)
@@ -274,6 +301,38 @@ static void make_bucket(void)
 	}
 }
 
+static int goes_on(void)
+{
+	if (opt.seconds)
+		return mono_ns() - begun_ns < (uint64_t)opt.seconds * 1000000000u;
+	return started < opt.count;
+}
+
+static void tell_recent(uint64_t now)
+{
+	if (!opt.every || now - told_ns < (uint64_t)opt.every * 1000000000u)
+		return;
+	printf("at_s=%.0f rate=%.2f/s p50_us=%lu p99_us=%lu max_us=%lu failed=%ld\n", (double)(now - begun_ns) / 1e9,
+	       (double)recent.n * 1e9 / (double)(now - told_ns), (unsigned long)latency_part(&recent, 0.5),
+	       (unsigned long)latency_part(&recent, 0.99), (unsigned long)latency_part(&recent, 0.9999999), failed);
+	fflush(stdout);
+	memset(&recent, 0, sizeof recent);
+	told_ns = now;
+}
+
+static void conn_done(struct conn *c)
+{
+	uint64_t now = mono_ns(), us = (now - c->start_ns) / 1000;
+
+	latency_add(&all, us);
+	latency_add(&recent, us);
+	finished++;
+	if (c->status < 200 || c->status > 299 || c->wrong || (opt.verify && c->body_at != opt.size))
+		failed++;
+	c->start_ns = 0;
+	tell_recent(now);
+}
+
 static void run(void)
 {
 	struct conn *conns = calloc((size_t)opt.clients, sizeof *conns);
@@ -283,13 +342,14 @@ static void run(void)
 		struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = &conns[i]};
 		epoll_ctl(ep, EPOLL_CTL_ADD, conns[i].fd, &ev);
 	}
-	for (int i = 0; i < opt.clients && started < opt.count; i++)
+	begun_ns = told_ns = mono_ns();
+	for (int i = 0; i < opt.clients && goes_on(); i++)
 		conn_start(&conns[i]);
-	while (finished < opt.count) {
+	while (finished < started) {
 		struct epoll_event ev[64];
-		int n = epoll_wait(ep, ev, 64, 30000);
+		int n = epoll_wait(ep, ev, 64, 60000);
 		if (n == 0) {
-			fprintf(stderr, "s3bench: no answer for 30 s, %ld of %ld done\n", finished, opt.count);
+			fprintf(stderr, "s3bench: no answer for 60 s, %ld of %ld done\n", finished, started);
 			exit(1);
 		}
 		for (int i = 0; i < n; i++) {
@@ -299,10 +359,8 @@ static void run(void)
 			conn_send(c);
 			if (!conn_recv(c))
 				continue;
-			latency_us[finished++] = (uint32_t)((mono_ns() - c->start_ns) / 1000);
-			failed += c->status < 200 || c->status > 299;
-			c->start_ns = 0;
-			if (started < opt.count)
+			conn_done(c);
+			if (goes_on())
 				conn_start(c);
 		}
 	}
@@ -315,8 +373,8 @@ static void parse(int argc, char **argv)
 	opt.verb = argv[1];
 	for (int i = 2; i < argc; i++) {
 		const char *a = argv[i];
-		if (strcmp(a, "--unsigned") == 0) {
-			opt.unsigned_payload = 1;
+		if (strcmp(a, "--unsigned") == 0 || strcmp(a, "--verify") == 0) {
+			*(a[2] == 'u' ? &opt.unsigned_payload : &opt.verify) = 1;
 			continue;
 		}
 		const char *v = i + 1 < argc ? argv[++i] : NULL;
@@ -342,6 +400,12 @@ static void parse(int argc, char **argv)
 			opt.count = strtol(v, NULL, 10);
 		} else if (strcmp(a, "--keys") == 0) {
 			opt.keys = strtol(v, NULL, 10);
+		} else if (strcmp(a, "--seconds") == 0) {
+			opt.seconds = strtol(v, NULL, 10);
+		} else if (strcmp(a, "--every") == 0) {
+			opt.every = strtol(v, NULL, 10);
+		} else if (strcmp(a, "--random") == 0) {
+			opt.random = strtoull(v, NULL, 10);
 		} else if (strcmp(a, "--pid") == 0) {
 			opt.pid = (int)strtol(v, NULL, 10);
 		} else {
@@ -357,7 +421,6 @@ int main(int argc, char **argv)
 	parse(argc, argv);
 	snprintf(host_header, sizeof host_header, "%s:%d", opt.host, opt.port);
 	body = malloc((size_t)opt.size + 1);
-	latency_us = calloc((size_t)opt.count, sizeof *latency_us);
 	for (long i = 0; i < opt.size; i++)
 		body[i] = (char)(i * 2654435761u >> 13);
 	sha256_hex(body, (size_t)opt.size, body_sha);
@@ -367,17 +430,16 @@ int main(int argc, char **argv)
 	struct rusage ru0, ru1;
 	getrusage(RUSAGE_SELF, &ru0);
 	run();
-	double s = (double)(mono_ns() - t0) / 1e9;
+	double s = (double)(mono_ns() - t0) / 1e9, n = finished ? (double)finished : 1;
 	getrusage(RUSAGE_SELF, &ru1);
-	qsort(latency_us, (size_t)opt.count, sizeof *latency_us, cmp_u32);
 	double own = (double)(ru1.ru_utime.tv_sec - ru0.ru_utime.tv_sec + ru1.ru_stime.tv_sec - ru0.ru_stime.tv_sec) +
 		     (double)(ru1.ru_utime.tv_usec - ru0.ru_utime.tv_usec + ru1.ru_stime.tv_usec - ru0.ru_stime.tv_usec) / 1e6;
-	printf("%s size=%ld clients=%d count=%ld rate=%.2f/s p50_us=%u p99_us=%u client_cpu_us=%.1f", opt.verb, opt.size,
-	       opt.clients, opt.count, (double)opt.count / s, latency_us[opt.count / 2], latency_us[opt.count * 99 / 100],
-	       own * 1e6 / (double)opt.count);
+	printf("%s size=%ld clients=%d count=%ld rate=%.2f/s p50_us=%lu p99_us=%lu client_cpu_us=%.1f", opt.verb, opt.size,
+	       opt.clients, finished, (double)finished / s, (unsigned long)latency_part(&all, 0.5),
+	       (unsigned long)latency_part(&all, 0.99), own * 1e6 / n);
 	if (opt.pid)
-		printf(" server_cpu_us=%.1f written_bytes_each=%.0f", (proc_cpu_s(opt.pid) - cpu) * 1e6 / (double)opt.count,
-		       (double)(proc_written(opt.pid) - written) / (double)opt.count);
+		printf(" server_cpu_us=%.1f written_bytes_each=%.0f", (proc_cpu_s(opt.pid) - cpu) * 1e6 / n,
+		       (double)(proc_written(opt.pid) - written) / n);
 	printf(" failed=%ld\n", failed);
 	return failed ? 1 : 0;
 }
