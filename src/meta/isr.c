@@ -176,8 +176,8 @@ void isr_abandon(struct meta_set *s)
 	answer_waiters(s, 0, -QE_UNKNOWN_OUTCOME);
 }
 
-/* The epoch ends: what is on its way has an unknown outcome, what is queued was not begun. The state that is applied stays
- * readable; recovery decides what of it was durable. */
+/* The epoch ends: what is on its way has an unknown outcome, which no answer may seem to tell, and what is queued was not
+ * begun. The state that is applied stays readable; recovery decides what of it was durable. */
 void isr_below_w(struct meta_set *s, const char *why)
 {
 	if (!meta_writable(s))
@@ -193,5 +193,6 @@ void isr_below_w(struct meta_set *s, const char *why)
 		log_warn("meta", "drive out slot=%u path=%s reason=\"%s\"", i, s->slot[i].d->path, s->slot[i].why);
 		drive_set_out(s->slot[i].d, true, NULL);
 	}
+	doubt_unapplied(s);
 	isr_abandon(s);
 }

@@ -147,29 +147,6 @@ int load_segments(struct meta_set *s)
 }
 
 /* ---- R5': what was found but not kept ------------------------------------------------------------------------------ */
-/* The row that is shown for the key gets the sequence of the record in doubt, so that who consults it waits for a
- * watermark that does not come: 503, never the value nor its absence. */
-static int doubt_row(struct meta_set *s, struct meta_view *v, const struct record_op *op, uint64_t seq)
-{
-	CLEANUP_FREE char *row = NULL;
-	struct meta_row seen;
-	struct memtable_row echo = {.table = op->table, .key = op->key, .seq = seq, .deleted = true};
-	int rc = meta_get(v, op->table, op->key.p, op->key.len, &seen);
-
-	if (rc < 0)
-		return rc;
-	if (rc > 0) {
-		row = malloc(ENVELOPE_BYTES + seen.body.len);
-		if (!row)
-			return -ENOMEM;
-		memcpy(row + ENVELOPE_BYTES, seen.body.p, seen.body.len);
-		envelope_seal(op->table, op->key, seq, row, ENVELOPE_BYTES + seen.body.len);
-		echo.row = (struct str){row, ENVELOPE_BYTES + seen.body.len};
-		echo.deleted = false;
-	}
-	return memtable_put(publish_active(&s->pub), &echo);
-}
-
 int replay_doubt(struct recovery *r)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
@@ -180,12 +157,10 @@ int replay_doubt(struct recovery *r)
 		const uint8_t *body = f->head.nbatch ? record_body_of(r, f) : NULL;
 		struct record_body dec;
 		struct record_batch b;
-		struct record_op op;
 		if (!body || record_body_decode(&f->head, body, s->ncell, &dec) < 0)
 			continue;
 		while (rc == 0 && record_batch_next(&dec.batches, &b) > 0)
-			while (rc == 0 && record_op_next(&b.ops, &op) > 0)
-				rc = doubt_row(s, v, &op, b.seq);
+			rc = doubt_ops(s, v, b.ops, b.seq);
 	}
 	meta_view_close(v);
 	v = NULL;

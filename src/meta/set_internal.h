@@ -378,6 +378,9 @@ void isr_index_good(struct meta_set *s, unsigned slot);
 /* The newest ISR record built is flushed on all its members. */
 void isr_is_durable(struct meta_set *s);
 void isr_below_w(struct meta_set *s, const char *why);
+/* Each key of a record in doubt is shown as before, by a row that waits for the record's sequence. The view: from before. */
+int doubt_ops(struct meta_set *s, struct meta_view *v, struct str ops, uint64_t seq) WARN_UNUSED;
+void doubt_unapplied(struct meta_set *s); /* the leader: what was built and is not applied */
 void isr_abandon(struct meta_set *s);    /* everything that waits is answered with -QE_UNKNOWN_OUTCOME */
 void isr_slot_error(void *arg, unsigned slot, int rc);
 
