@@ -36,6 +36,13 @@ short_while() {
 where() {
 	echo "set $sets, round $rounds, shape $shape, seed $seed"
 }
+# What else happens only every few seconds or weeks happens now, beside all the rest.
+work_begins() {
+	local service
+	service=$(one_of compact compact scrub usage)
+	counted "$service"
+	timeout 20 "$QUOIN" admin service run "$service" >/dev/null 2>&1 || true
+}
 # Whether the set is below its write quorum. What nobody was told to be durable may then be lost, and writes are refused.
 below_quorum() {
 	[ $((drives - ${#left[@]})) -lt "$quorum" ]
@@ -258,6 +265,7 @@ play_round() {
 		# What comes back to a set that fell may take a part of its history back: not under a load that would call it lost.
 		act=$(one_of "${victims[@]}")
 		[ -n "${away[$act]:-}" ] && [ -n "$was_below" ] || act_on "$act"
+		! chance 50 || work_begins
 		short_while
 	done
 	short_while
@@ -289,6 +297,7 @@ heal_and_prove() {
 		[ -z "$QUOIN_PID" ] || end_daemon "$(one_of kill stop)"
 		launch
 	fi
+	work_begins
 	whole_again "$drives" $((parity + 1))
 	check "after healing" ${was_below:+--lost-suffix}
 	heals=$((heals + 1)) was_below= to_heal=

@@ -313,6 +313,7 @@ disk_gone() {
 	umount -l "$TEST_DIR/drive$1"
 }
 disk_is_back() {
+	expect_within 30 disk_unused "$1"
 	mount -o loop,discard "$TEST_DIR/disk$1" "$TEST_DIR/drive$1"
 }
 

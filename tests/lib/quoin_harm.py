@@ -7,6 +7,7 @@ bits: some flipped bits, or --count N of them over all the files; garbage, zero:
 should; truncate: the file ends early; slot: bits in one of the two blocks of a superblock. Holes are left alone where they can be: nothing was written there.
 """
 import argparse
+import errno
 import os
 import random
 
@@ -98,6 +99,15 @@ def main():
     p.add_argument("--count", type=int)
     a = p.parse_args()
     rnd = random.Random(a.seed)
+    try:
+        damage(a, rnd)
+    except OSError as e:
+        if e.errno != errno.EIO:
+            raise
+        print("the drive does not answer any more")
+
+
+def damage(a, rnd):
     if a.count:
         flip(files(a.drive, a.kind), a.count, rnd, a.how == "slot")
         return
