@@ -95,7 +95,7 @@ hurt_stopped() {
 	fault=$(one_of rots rots slot_rots loses_a_file $(may_lose && echo lost_for_good wiped))
 	if [ -e "$TEST_DIR/copy$1" ]; then
 		fault=is_old
-	elif chance 30; then
+	elif [ -z "${blank[$1]:-}" ] && chance 30; then
 		keep_copy "$1"
 	fi
 	hurt_drive "$1" "$fault"
@@ -216,7 +216,7 @@ go_on() {
 
 start_again() {
 	local d flags=()
-	if [ "$parity" -gt 1 ] && chance 10 && [ "${#dead[@]}${#away[@]}" = 00 ]; then
+	if [ "$parity" -gt 1 ] && chance 10 && [ "${#blank[@]}${#away[@]}" = 00 ]; then
 		counted swapped
 		swapped "${victims[0]}" "${victims[1]}"
 	fi
