@@ -58,6 +58,7 @@ int index_apply(struct index *ix, const struct memtable *m, uint64_t upto, void 
 		struct index_applied *ret) WARN_UNUSED;
 struct index_sum { uint64_t rows; uint8_t sum[16]; };
 int index_sums(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;      /* as kept */
-int index_recount(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;   /* from the rows */
+/* From the rows; what LMDB keeps for itself is checked as well. Nobody writes meanwhile. */
+int index_recount(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;
 
 #endif

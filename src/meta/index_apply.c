@@ -416,6 +416,11 @@ static int recount_table(struct index *ix, MDB_txn *txn, EVP_MD_CTX *md, unsigne
 	return rc == -QE_CORRUPT ? index_damaged(ix, "a page or row") : rc;
 }
 
+static int do_check_own(void *arg)
+{
+	return pages_check_own(arg);
+}
+
 static int do_begin_read(void *arg)
 {
 	struct begin_call *c = arg;
@@ -435,7 +440,10 @@ int index_recount(struct index *ix, struct index_sum ret[TABLE_END])
 	md = EVP_MD_CTX_new();
 	if (!md)
 		return -ENOMEM;
-	rc = index_rc(ix, guard_call(do_begin_read, &c), "begin");
+	/* First what is free: a page that is, by mistake, is met where it is used. */
+	rc = index_rc(ix, guard_call(do_check_own, &ix->pages), "free pages");
+	if (rc == 0)
+		rc = index_rc(ix, guard_call(do_begin_read, &c), "begin");
 	for (unsigned t = 1; t < TABLE_END && rc == 0; t++)
 		if (t != TABLE_META)
 			rc = recount_table(ix, c.txn, md, t, &ret[t]);

@@ -75,6 +75,8 @@ void pages_forget(struct pages *px);      /* after a commit: what was checked */
 void pages_forget_free(struct pages *px); /* before one: it may use them again */
 /* Notes the pages that are free in the newest state. 0 or -QE_CORRUPT. Under guard_call. */
 int pages_learn_free(struct pages *px) WARN_UNUSED;
+/* What LMDB keeps for itself: both meta pages and the list of free pages, which is learned. While nobody writes. */
+int pages_check_own(struct pages *px) WARN_UNUSED;
 
 /* The meta pages of a data file, checked before LMDB sees them. 0, -QE_CORRUPT, -errno. */
 int pages_check_file(int fd) WARN_UNUSED;

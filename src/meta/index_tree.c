@@ -514,6 +514,16 @@ int pages_newest_meta(const struct pages *px, struct tree_root *ret_free, uint64
 	return rc;
 }
 
+int pages_check_own(struct pages *px)
+{
+	uint32_t psize;
+
+	for (unsigned i = 0; i < 2; i++)
+		if (check_meta(px->map + i * (size_t)px->size, i, &psize) < 0 || psize != px->size)
+			return -QE_CORRUPT;
+	return pages_learn_free(px);
+}
+
 int pages_learn_free(struct pages *px)
 {
 	struct tree_root root;

@@ -571,6 +571,39 @@ static void wrong_pointer_never_lies(void **state)
 	free(image);
 }
 
+static void recount_looks_at_what_lmdb_keeps(void **state)
+{
+	struct index_sum sums[TABLE_END];
+	struct memtable *m = memtable_new();
+	struct index *ix = open_at(top, true);
+
+	for (int round = 0; round < 6; round++) {
+		for (unsigned n = 0; n < 300; n++)
+			change(m, rnd_below(KEYS), false);
+		apply(ix, m, seq);
+	}
+	memtable_unref(m);
+	index_close(ix);
+	save_image();
+	/* Of the newest transaction: where its list of free pages begins; and the page number of the older one. */
+	unsigned newest = le64_get(image + 4096 + 144) > le64_get(image + 144);
+	size_t list = le64_get(image + newest * 4096 + 80) * 4096;
+	const size_t places[] = {list + 14, list + 16, !newest * 4096u};
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		assert_true(places[i] < image_len);
+		ix = open_at(top, false);
+		assert_int_equal(index_recount(ix, sums), 0);
+		image[places[i]] ^= 0x40;
+		write_image(image, image_len); /* under it */
+		assert_int_equal(index_recount(ix, sums), -QE_CORRUPT);
+		assert_true(index_is_bad(ix));
+		index_close(ix);
+		image[places[i]] ^= 0x40;
+		write_image(image, image_len);
+	}
+	free(image);
+}
+
 /* On a thread of ours: these start with all signals blocked. */
 static void *probe_all(void *arg)
 {
@@ -638,6 +671,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(big_change_is_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_page_never_lies, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_pointer_never_lies, setup, teardown),
+		cmocka_unit_test_setup_teardown(recount_looks_at_what_lmdb_keeps, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncated_file_never_lies, setup, teardown),
 		cmocka_unit_test_setup_teardown(empty_copy_refuses_garbage, setup, teardown),
 	};
