@@ -30,6 +30,8 @@ static const char *const on_purpose[] = {
 	"wrec_get",
 	"round_add",          /* a flush that is not begun would never be answered */
 	"apply_ops",          /* the record is written: memory must follow it */
+	"missing_make",       /* a hole that is forgotten would be read */
+	"erasure_missing_add",
 	"segment_close_slot", /* a file that is in use must be noted */
 	"erasure_seal_open",
 	"epoch_batch",        /* start and recovery: the process says why it ends, and starts again */
