@@ -60,5 +60,7 @@ struct index_sum { uint64_t rows; uint8_t sum[16]; };
 int index_sums(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;      /* as kept */
 /* From the rows; what LMDB keeps for itself is checked as well. Nobody writes meanwhile. */
 int index_recount(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;
+/* The rows of one table are what its sum says, or the copy is bad. */
+int index_check_table(struct index *ix, unsigned table) WARN_UNUSED;
 
 #endif

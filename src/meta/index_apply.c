@@ -428,26 +428,42 @@ static int do_begin_read(void *arg)
 	return mdb_txn_begin(c->env, NULL, MDB_RDONLY, &c->txn);
 }
 
-int index_recount(struct index *ix, struct index_sum ret[TABLE_END])
+/* Of the tables from first to last. */
+static int recount_tables(struct index *ix, unsigned first, unsigned last, struct index_sum ret[TABLE_END])
 {
 	struct begin_call c = {.env = ix->env};
-	EVP_MD_CTX *md;
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	int rc;
 
-	memset(ret, 0, TABLE_END * sizeof ret[0]);
-	if (index_is_bad(ix))
-		return -QE_CORRUPT;
-	md = EVP_MD_CTX_new();
 	if (!md)
 		return -ENOMEM;
-	/* First what is free: a page that is, by mistake, is met where it is used. */
-	rc = index_rc(ix, guard_call(do_check_own, &ix->pages), "free pages");
-	if (rc == 0)
-		rc = index_rc(ix, guard_call(do_begin_read, &c), "begin");
-	for (unsigned t = 1; t < TABLE_END && rc == 0; t++)
+	rc = index_rc(ix, guard_call(do_begin_read, &c), "begin");
+	for (unsigned t = first; t <= last && rc == 0; t++)
 		if (t != TABLE_META)
 			rc = recount_table(ix, c.txn, md, t, &ret[t]);
 	index_abort(c.txn);
 	EVP_MD_CTX_free(md);
+	return rc;
+}
+
+int index_recount(struct index *ix, struct index_sum ret[TABLE_END])
+{
+	memset(ret, 0, TABLE_END * sizeof ret[0]);
+	if (index_is_bad(ix))
+		return -QE_CORRUPT;
+	/* First what is free: a page that is, by mistake, is met where it is used. */
+	int rc = index_rc(ix, guard_call(do_check_own, &ix->pages), "free pages");
+	return rc < 0 ? rc : recount_tables(ix, 1, TABLE_END - 1, ret);
+}
+
+int index_check_table(struct index *ix, unsigned table)
+{
+	struct index_sum kept[TABLE_END] = {{0}}, counted[TABLE_END] = {{0}};
+	int rc = index_is_bad(ix) ? -QE_CORRUPT : index_sums(ix, kept);
+
+	if (rc == 0)
+		rc = recount_tables(ix, table, table, counted);
+	if (rc == 0 && (kept[table].rows != counted[table].rows || memcmp(kept[table].sum, counted[table].sum, 16) != 0))
+		rc = index_damaged(ix, "a table is not what its sum says");
 	return rc;
 }

@@ -237,6 +237,12 @@ static bool was_away(struct set_slot *slot)
 	return slot->index_whole;
 }
 
+/* A row that a copy hides would be missed until the next start: what is loaded once, as a whole, is compared with its sum. */
+static bool hides_nothing(struct index *ix)
+{
+	return index_check_table(ix, TABLE_SEGMENT) == 0 && index_check_table(ix, TABLE_MISSING) == 0;
+}
+
 /* Read is what the ISR calls good, or what was away, as far as the journal still reaches it. p: the lowest of their
  * positions. */
 static int choose_indexes(struct recovery *r, const struct isr_body *isr)
@@ -249,7 +255,7 @@ static int choose_indexes(struct recovery *r, const struct isr_body *isr)
 		struct index *ix = s->slot[i].index;
 		if (!(r->counted & 1u << i) || !ix || index_is_bad(ix) || index_position(ix) + 1 < r->start.first_seq)
 			continue;
-		if (isr->slot[i].index != ISR_INDEX_GOOD && !was_away(&s->slot[i]))
+		if ((isr->slot[i].index != ISR_INDEX_GOOD && !was_away(&s->slot[i])) || !hides_nothing(ix))
 			continue;
 		r->index_ok |= 1u << i;
 		r->replay_from = MIN(r->replay_from, index_position(ix));
