@@ -5,6 +5,7 @@
  *
  *   recovery.c         R1, R2, R4: who counts, the promise, the ISR and D; EPOCH
  *   recovery_scan.c    R3: the tree of records and the history in it
+ *   recovery_window.c  reading ahead of it
  *   recovery_decide.c  R5, R5': the tail
  *   recovery_repair.c  R6: equal bytes on all drives that count
  *   recovery_replay.c  R8: the memtable
@@ -34,12 +35,17 @@ struct found_file {
 	struct record_head first; /* of the record at LOG_HEAD_BYTES; len 0: none */
 };
 
+struct window_half { uint8_t *mem; uint32_t cap; };
 struct window {
 	uint64_t log;
 	uint32_t off, len;        /* what buf holds; len 0: nothing */
-	uint8_t *buf;
-	uint32_t cap;
+	uint8_t *buf;             /* in half[turn] */
 	bool absent;              /* no such file, or unreadable: reads as zeros */
+	struct window_half half[2];
+	unsigned turn;
+	uint32_t ahead_off, ahead_len; /* read or being read into the other half, of the same file; len 0: nothing */
+	bool now_pending, ahead_pending;
+	struct drive_io now_io, ahead_io;
 };
 
 struct recovery {
@@ -55,6 +61,7 @@ struct recovery {
 	uint64_t epoch;           /* E */
 	struct vec files[SUPER_MAX_SLOTS]; /* struct found_file, ascending */
 	struct window win[SUPER_MAX_SLOTS];
+	bool read_ahead;          /* what is read is read in order */
 	struct list records;
 	struct found_record *root, *head, *tail; /* root stands for what is before the start; tail: the last of the history */
 	struct found_record *kept;               /* the last one kept (R5) */
@@ -84,8 +91,18 @@ void scan_done(struct recovery *r);
 /* Opened by somebody else (takes a reference): what is read of it before the scan. */
 int scan_add_file(struct recovery *r, unsigned slot, uint64_t log, struct drive_file *f) WARN_UNUSED;
 struct found_file *scan_file(struct recovery *r, unsigned slot, uint64_t log);
+
+/* recovery_window.c */
+/* Brings the range into the windows of all slots of the mask, in parallel. */
+void window_fetch(struct recovery *r, uint32_t slots, uint64_t log, uint32_t off, uint32_t len);
+const uint8_t *window_at(const struct window *w, uint64_t log, uint32_t off, uint32_t len); /* NULL: not in it, or absent */
+void windows_ahead(struct recovery *r, bool on); /* off: nothing is on its way any more */
+void windows_forget(struct recovery *r);
+void windows_free(struct recovery *r);
 /* Bytes of a slot's file; NULL: absent. Valid until the next call for this slot. */
 const uint8_t *scan_bytes(struct recovery *r, unsigned slot, uint64_t log, uint32_t off, uint32_t len);
+
+/* recovery_scan.c again */
 const uint8_t *record_body_of(struct recovery *r, struct found_record *f); /* NULL: no copy can be read any more */
 /* All K + M payload cells, from those that are valid; false: fewer than K. cells: each cell_len, caller's. */
 bool record_cells_of(struct recovery *r, const struct found_record *f, uint8_t *const cells[]);

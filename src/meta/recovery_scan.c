@@ -14,8 +14,6 @@
 #include "base/log.h"
 #include "meta/recovery_internal.h"
 
-#define WINDOW_BYTES (2u << 20)
-
 /* ---- Files -------------------------------------------------------------------------------------------------------- */
 static int add_name(void *arg, const char *name)
 {
@@ -131,99 +129,6 @@ struct found_file *scan_file(struct recovery *r, unsigned slot, uint64_t log)
 	return NULL;
 }
 
-/* ---- Windows ------------------------------------------------------------------------------------------------------ */
-struct window_io {
-	struct drive_io io;
-	unsigned *pending;
-};
-
-static void window_read(struct drive_io *io)
-{
-	--*CONTAINER_OF(io, struct window_io, io)->pending;
-}
-
-static bool window_has(const struct window *w, uint64_t log, uint32_t off, uint32_t len)
-{
-	return w->len && w->log == log && off >= w->off && off + len <= w->off + w->len;
-}
-
-/* A chunk that fails as a whole is read block by block: one bad sector hides one block. */
-static void read_blocks(struct window *w, struct drive_file *f)
-{
-	for (uint32_t at = 0; at < w->len; at += DRIVE_BLOCK)
-		if (drive_pread(f, w->buf + at, DRIVE_BLOCK, w->off + at, DRIVE_DIRECT) < 0)
-			memset(w->buf + at, 0, DRIVE_BLOCK);
-}
-
-static bool window_prepare(struct recovery *r, unsigned slot, uint64_t log, uint32_t off, uint32_t len)
-{
-	struct window *w = &r->win[slot];
-	struct found_file *f = scan_file(r, slot, log);
-	uint64_t size = r->s->journal.file_size;
-
-	w->log = log;
-	w->off = off;
-	w->len = (uint32_t)MIN(size - off, (uint64_t)MAX(len, WINDOW_BYTES));
-	if (w->cap < w->len) {
-		free(w->buf);
-		w->cap = w->len;
-		void *p;
-		ASSERT(posix_memalign(&p, DRIVE_BLOCK, w->cap) == 0);
-		w->buf = p;
-	}
-	w->absent = !f || f->f->size < w->off + w->len;
-	return !w->absent;
-}
-
-/* Brings the range into the windows of all slots of the mask, in parallel. */
-static void fetch(struct recovery *r, uint32_t slots, uint64_t log, uint32_t off, uint32_t len)
-{
-	struct window_io io[SUPER_MAX_SLOTS];
-	unsigned pending = 0;
-
-	for (unsigned i = 0; i < r->s->n; i++) {
-		struct window *w = &r->win[i];
-		if (!(slots & 1u << i) || window_has(w, log, off, len) || !window_prepare(r, i, log, off, len))
-			continue;
-		io[i] = (struct window_io){
-			.io = {
-				.file = scan_file(r, i, log)->f,
-				.op = DRIVE_IO_READ,
-				.flags = DRIVE_DIRECT,
-				.buf = w->buf,
-				.len = w->len,
-				.off = off,
-				.done = window_read,
-				.owner = w,
-			},
-			.pending = &pending,
-		};
-		io[i].io.result = 1; /* one of this fetch */
-		pending++;
-		drive_queue_submit(r->queue, &io[i].io);
-		slots |= 1u << (i + 16);
-	}
-	drive_queue_flush(r->queue);
-	while (pending)
-		drive_queue_reap(r->queue, NS_PER_S);
-	for (unsigned i = 0; i < r->s->n; i++)
-		if ((slots & 1u << (i + 16)) && io[i].io.result < 0)
-			read_blocks(&r->win[i], io[i].io.file);
-}
-
-static const uint8_t *window_at(const struct window *w, uint64_t log, uint32_t off, uint32_t len)
-{
-	return !w->absent && window_has(w, log, off, len) ? w->buf + (off - w->off) : NULL;
-}
-
-const uint8_t *scan_bytes(struct recovery *r, unsigned slot, uint64_t log, uint32_t off, uint32_t len)
-{
-	if (off + (uint64_t)len > r->s->journal.file_size)
-		return NULL;
-	fetch(r, 1u << slot, log, off, len);
-	return window_at(&r->win[slot], log, off, len);
-}
-
 /* ---- One place ---------------------------------------------------------------------------------------------------- */
 static bool succeeds(const struct recovery *r, const struct found_record *parent, const struct record_head *h, uint64_t log,
 		     uint32_t off)
@@ -291,7 +196,7 @@ static int add_record(struct recovery *r, struct found_record *parent, const str
 	*ret = NULL;
 	*f = (struct found_record){.parent = parent, .head = *h, .log = log, .off = off};
 	record_head_encode(&copy, raw);
-	fetch(r, r->counted, log, off, h->len);
+	window_fetch(r, r->counted, log, off, h->len);
 	for (unsigned i = 0; i < s->n; i++) {
 		const uint8_t *p = r->counted & 1u << i ? window_at(&r->win[i], log, off, h->len) : NULL;
 		if (!p || memcmp(p, raw, sizeof raw) != 0 || !body_ok(h, p))
@@ -324,7 +229,7 @@ static int look_at_place(struct recovery *r, struct found_record *parent, uint64
 
 	if ((uint64_t)off + DRIVE_BLOCK > r->s->journal.file_size)
 		return 0;
-	fetch(r, r->counted, log, off, DRIVE_BLOCK);
+	window_fetch(r, r->counted, log, off, DRIVE_BLOCK);
 	for (unsigned i = 0; i < r->s->n; i++) {
 		const uint8_t *p = r->counted & 1u << i ? window_at(&r->win[i], log, off, DRIVE_BLOCK) : NULL;
 		struct found_record *f;
@@ -464,7 +369,9 @@ int scan_journals(struct recovery *r)
 	list_init(&r->records);
 	find_start(r);
 	r->root = make_root(r);
+	windows_ahead(r, true);
 	int rc = grow_tree(r);
+	windows_ahead(r, false);
 	if (rc == 0)
 		find_history(r);
 	return rc;
@@ -484,8 +391,7 @@ void scan_forget(struct recovery *r)
 {
 	free_records(r);
 	arena_reset(&r->arena);
-	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++)
-		r->win[i].len = 0;
+	windows_forget(r);
 }
 
 void scan_done(struct recovery *r)
@@ -496,8 +402,8 @@ void scan_done(struct recovery *r)
 		for (unsigned j = 0; j < r->files[i].n; j++)
 			drive_file_unref(VEC_AT(&r->files[i], struct found_file, j)->f);
 		vec_free(&r->files[i]);
-		free(r->win[i].buf);
 	}
+	windows_free(r);
 	vec_free(&r->missing);
 	arena_free(&r->arena);
 }
