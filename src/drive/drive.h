@@ -129,6 +129,8 @@ int drive_space(struct drive *d, struct drive_space *ret) WARN_UNUSED;
  * taken by whoever calls drive_queue_reap, which runs each io's done(). The owner keeps io, file and buffers alive
  * until then. drive_queue_fd becomes readable when completions wait, so that it fits into an epoll set.
  */
+#define DRIVE_NOT_BEGUN UINT64_MAX
+
 enum drive_io_op { DRIVE_IO_READ, DRIVE_IO_WRITE, DRIVE_IO_SYNC };
 
 struct drive_io {
@@ -139,7 +141,7 @@ struct drive_io {
 	size_t len;
 	uint64_t off;
 	int result;                  /* 0 when all len bytes were done, else -errno (-EIO for a short read at end of file) */
-	uint64_t submit_ns;          /* mono, set by submit */
+	uint64_t submit_ns;          /* mono, set by submit; in a lane: when it was begun, DRIVE_NOT_BEGUN before; atomic there */
 	void (*done)(struct drive_io *io); /* called by reap; may submit again */
 	void *owner;
 	/* The queue's own. */
@@ -151,6 +153,11 @@ struct drive_io {
 /* depth: I/O that the kernel gets at a time; more may be submitted and waits its turn. force_threads: no io_uring even
  * where it is allowed (tests). NULL: no memory (or no threads). Never fails for lack of io_uring. */
 struct drive_queue *drive_queue_new(unsigned depth, bool force_threads);
+/* A queue for writes through the page cache: one thread does them in order, and calls finished when it has done all that
+ * waits; finished reaps. Nothing else tells of an end: the fd stays unreadable, reap does not wait. NULL: no memory. */
+struct drive_queue *drive_queue_new_lane(void (*finished)(void *arg), void *arg);
+/* From time to time, for a lane: gives it another thread when what waits is held up by I/O that is older. */
+void drive_queue_watch(struct drive_queue *q, uint64_t stuck_ns);
 /* Waits for all I/O in flight and runs its done(). Accepts NULL; returns NULL. */
 struct drive_queue *drive_queue_free(struct drive_queue *q);
 int drive_queue_fd(struct drive_queue *q);

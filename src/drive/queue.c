@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Asynchronous I/O: an io_uring, or threads where it is not allowed.
+ * Asynchronous I/O: an io_uring, or threads where it is not allowed; or a lane.
  *
  *   submit -> ops->submit -+-> drive_queue_local: waiting -> flush -> ring or workers -> ready -> reap -> done()
  *                          +-> drive_queue_ready: ready (drives that work synchronously)
+ *
+ * A lane is one worker, for what would be handed to a thread of the kernel for each I/O anyway. It takes all that waits and
+ * then calls its owner: one thread is woken for a batch, and nobody for its end.
  *
  * One eventfd stands for all completions: the ring signals it, and so does the first entry of an empty ready list. Reap
  * clears it before it collects, so nothing is missed; it may find nothing.
@@ -11,6 +14,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -22,8 +26,17 @@
 #include "drive/drive_internal.h"
 
 #define MAX_WORKERS 8
+#define MAX_LANE_WORKERS 32 /* each but one sits in I/O that does not return */
 #define MAX_TRANSFER (1U << 30)
 #define RETRY_NS NS_PER_MS
+#define SPIN_NS 100000
+
+struct worker {
+	struct drive_queue *q;
+	pthread_t thread;
+	uint64_t since_ns;     /* mono; of what it is at, 0: it waits */
+	bool spins;            /* of a lane: what comes comes closely */
+};
 
 struct drive_queue {
 	struct mutex lock;     /* LOCK_QUEUE: everything below but inflight */
@@ -32,13 +45,16 @@ struct drive_queue {
 	unsigned depth;
 	unsigned in_ring;      /* entries of the ring without a completion */
 	unsigned inflight;     /* atomic */
+	unsigned submitted;    /* atomic; written under lock: grows when something comes to wait */
 	int efd;
 	bool uring;
 	struct io_uring ring;
 	struct cond work;      /* workers wait for `waiting` or stop */
 	bool stop;
-	unsigned workers;
-	pthread_t worker[MAX_WORKERS];
+	unsigned workers, idle;
+	struct worker worker[MAX_LANE_WORKERS];
+	void (*finished)(void *arg); /* a lane's owner; NULL: no lane */
+	void *arg;
 };
 
 static void signal_fd(struct drive_queue *q)
@@ -64,7 +80,7 @@ static void make_ready_locked(struct drive_queue *q, struct drive_io *io, int re
 
 	io->result = result;
 	list_add_tail(&q->ready, &io->node);
-	if (first)
+	if (first && !q->finished)
 		signal_fd(q);
 }
 
@@ -79,8 +95,11 @@ void drive_queue_local(struct drive_queue *q, struct drive_io *io)
 {
 	/* Here, without the lock: the first O_DIRECT I/O of a file opens a descriptor. */
 	io->fd = drive_posix_fd(io->file, io->flags);
+	if (q->finished)
+		__atomic_store_n(&io->submit_ns, DRIVE_NOT_BEGUN, __ATOMIC_RELAXED);
 	mutex_lock(&q->lock);
 	list_add_tail(&q->waiting, &io->node);
+	__atomic_store_n(&q->submitted, q->submitted + 1, __ATOMIC_RELAXED);
 	mutex_unlock(&q->lock);
 }
 
@@ -219,24 +238,75 @@ static int run_io(struct drive_io *io)
 	return -EINVAL;
 }
 
+static void work_locked(struct worker *w, struct drive_io *io)
+{
+	struct drive_queue *q = w->q;
+
+	w->since_ns = clock_mono_ns();
+	if (q->finished)
+		__atomic_store_n(&io->submit_ns, w->since_ns, __ATOMIC_RELAXED);
+	mutex_unlock(&q->lock);
+	int rc = run_io(io);
+	mutex_lock(&q->lock);
+	make_ready_locked(q, io, rc);
+}
+
+static void finished_locked(struct worker *w)
+{
+	struct drive_queue *q = w->q;
+
+	w->since_ns = clock_mono_ns();
+	mutex_unlock(&q->lock);
+	q->finished(q->arg);
+	mutex_lock(&q->lock);
+}
+
+/* Waking a thread costs more than a record does. So while one follows the other closely, the lane's looks for the next a
+ * little before it sleeps; when that was in vain it sleeps at once, until they come closely again. */
+static void rest_locked(struct worker *w)
+{
+	struct drive_queue *q = w->q;
+	uint64_t since = q->finished ? clock_mono_ns() : 0, now = since;
+
+	w->since_ns = 0;
+	if (w->spins) {
+		unsigned taken = __atomic_load_n(&q->submitted, __ATOMIC_RELAXED);
+		mutex_unlock(&q->lock);
+		while (__atomic_load_n(&q->submitted, __ATOMIC_RELAXED) == taken && now - since < SPIN_NS) {
+			sched_yield();
+			now = clock_mono_ns();
+		}
+		mutex_lock(&q->lock);
+	}
+	if (list_empty(&q->waiting) && !q->stop) {
+		q->idle++;
+		cond_wait(&q->work, &q->lock);
+		q->idle--;
+		now = q->finished ? clock_mono_ns() : 0;
+	}
+	w->spins = q->finished && now - since < 2 * SPIN_NS;
+}
+
 static void *worker_main(void *arg)
 {
-	struct drive_queue *q = arg;
+	struct worker *w = arg;
+	struct drive_queue *q = w->q;
+	bool did = false;
 
 	mutex_lock(&q->lock);
 	for (;;) {
 		struct list *n = list_pop(&q->waiting);
-		if (!n && q->stop)
+		if (n) {
+			work_locked(w, LIST_ENTRY(n, struct drive_io, node));
+			did = true;
+		} else if (did && q->finished) {
+			did = false;
+			finished_locked(w);
+		} else if (q->stop) {
 			break;
-		if (!n) {
-			cond_wait(&q->work, &q->lock);
-			continue;
+		} else {
+			rest_locked(w);
 		}
-		struct drive_io *io = LIST_ENTRY(n, struct drive_io, node);
-		mutex_unlock(&q->lock);
-		int rc = run_io(io);
-		mutex_lock(&q->lock);
-		make_ready_locked(q, io, rc);
 	}
 	mutex_unlock(&q->lock);
 	return NULL;
@@ -249,23 +319,43 @@ static void stop_threads(struct drive_queue *q)
 	cond_broadcast(&q->work);
 	mutex_unlock(&q->lock);
 	for (unsigned i = 0; i < q->workers; i++)
-		thread_join(q->worker[i]);
+		thread_join(q->worker[i].thread);
 }
 
+static bool start_worker(struct drive_queue *q)
+{
+	struct worker *w = &q->worker[q->workers];
+
+	w->q = q;
+	if (thread_start(&w->thread, q->finished ? "qn-plain-io" : "qn-drive-io", worker_main, w) < 0)
+		return false;
+	q->workers++;
+	return true;
+}
+
+/* Fewer than wished will do. */
 static bool start_threads(struct drive_queue *q)
 {
-	while (q->workers < MIN(q->depth, (unsigned)MAX_WORKERS)) {
-		if (thread_start(&q->worker[q->workers], "qn-drive-io", worker_main, q) < 0)
-			break;
-		q->workers++;
-	}
-	/* Fewer than wished will do. */
+	while (q->workers < MIN(q->depth, (unsigned)MAX_WORKERS) && start_worker(q))
+		;
 	return q->workers > 0;
+}
+
+void drive_queue_watch(struct drive_queue *q, uint64_t stuck_ns)
+{
+	uint64_t now = clock_mono_ns();
+	MUTEX_GUARD(&q->lock);
+	bool stuck = !list_empty(&q->waiting) && q->workers < MAX_LANE_WORKERS;
+
+	for (unsigned i = 0; i < q->workers; i++)
+		stuck &= q->worker[i].since_ns && now - q->worker[i].since_ns > stuck_ns;
+	if (stuck)
+		(void)!start_worker(q);
 }
 
 /* ---- Both ------------------------------------------------------------------------------------------------------- */
 
-struct drive_queue *drive_queue_new(unsigned depth, bool force_threads)
+static struct drive_queue *queue_alloc(unsigned depth)
 {
 	struct drive_queue *q = calloc(1, sizeof *q);
 
@@ -277,10 +367,30 @@ struct drive_queue *drive_queue_new(unsigned depth, bool force_threads)
 	list_init(&q->ready);
 	q->depth = MAX(depth, 1U);
 	q->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return q;
+}
+
+struct drive_queue *drive_queue_new(unsigned depth, bool force_threads)
+{
+	struct drive_queue *q = queue_alloc(depth);
+
+	if (!q)
+		return NULL;
 	q->uring = q->efd >= 0 && !force_threads && start_ring(q);
 	if (q->efd < 0 || (!q->uring && !start_threads(q)))
 		return drive_queue_free(q);
 	return q;
+}
+
+struct drive_queue *drive_queue_new_lane(void (*finished)(void *arg), void *arg)
+{
+	struct drive_queue *q = queue_alloc(1);
+
+	if (!q)
+		return NULL;
+	q->finished = finished;
+	q->arg = arg;
+	return q->efd < 0 || !start_threads(q) ? drive_queue_free(q) : q;
 }
 
 struct drive_queue *drive_queue_free(struct drive_queue *q)
@@ -290,6 +400,8 @@ struct drive_queue *drive_queue_free(struct drive_queue *q)
 	while (drive_queue_inflight(q)) {
 		drive_queue_flush(q);
 		drive_queue_reap(q, NS_PER_S);
+		if (q->finished)
+			clock_sleep_ns(NS_PER_MS);
 	}
 	if (q->uring)
 		io_uring_queue_exit(&q->ring);
@@ -328,9 +440,13 @@ void drive_queue_flush(struct drive_queue *q)
 	mutex_lock(&q->lock);
 	if (q->uring)
 		flush_ring_locked(q);
-	else if (!list_empty(&q->waiting))
-		cond_broadcast(&q->work);
+	bool wake = q->idle && !q->uring && !list_empty(&q->waiting);
 	mutex_unlock(&q->lock);
+	/* Not under the lock: who wakes needs it first of all. */
+	if (wake && q->finished)
+		cond_signal(&q->work);
+	else if (wake)
+		cond_broadcast(&q->work);
 }
 
 /* Moves what is finished to ret; true when the ring still holds entries that the kernel would not take. */
@@ -338,7 +454,8 @@ static bool collect(struct drive_queue *q, struct list *ret)
 {
 	bool stuck = false;
 
-	clear_fd(q);
+	if (!q->finished)
+		clear_fd(q);
 	mutex_lock(&q->lock);
 	if (q->uring) {
 		collect_ring_locked(q);
@@ -384,7 +501,7 @@ unsigned drive_queue_reap(struct drive_queue *q, uint64_t timeout_ns)
 
 	for (;;) {
 		bool stuck = collect(q, &finished);
-		if (!list_empty(&finished) || now_ns >= deadline_ns)
+		if (!list_empty(&finished) || now_ns >= deadline_ns || q->finished)
 			break;
 		wait_fd(q, stuck ? MIN(RETRY_NS, deadline_ns - now_ns) : deadline_ns - now_ns);
 		now_ns = clock_mono_ns();

@@ -3,6 +3,7 @@
  * The I/O queue, with io_uring (where the machine allows it) and with threads.
  */
 #include "unit/drive/unit.h"
+#include "unit/drive/held.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -258,6 +259,89 @@ static void threads_many_submitters(void **state)
 	many_submitters_and_reapers(true);
 }
 
+/* ---- The lane ----------------------------------------------------------------------------------------------------- */
+struct lane_owner {
+	struct drive_queue *q;
+	unsigned calls;
+};
+
+static void lane_finished(void *arg)
+{
+	struct lane_owner *o = arg;
+
+	drive_queue_reap(o->q, 0);
+	__atomic_fetch_add(&o->calls, 1, __ATOMIC_RELAXED);
+}
+
+static bool done_within(unsigned n, uint64_t ns)
+{
+	uint64_t end = clock_mono_ns() + ns;
+
+	while (__atomic_load_n(&done_count, __ATOMIC_RELAXED) < n && clock_mono_ns() < end)
+		clock_sleep_ns(NS_PER_MS);
+	return __atomic_load_n(&done_count, __ATOMIC_RELAXED) >= n;
+}
+
+static void submit_blocks(struct drive_queue *q, struct drive_io *io, uint8_t *w)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		memset(w + i * DRIVE_BLOCK, (int)i + 1, DRIVE_BLOCK);
+		fill_io(&io[i], DRIVE_IO_WRITE, 0, w + i * DRIVE_BLOCK, DRIVE_BLOCK, i * DRIVE_BLOCK);
+		drive_queue_submit(q, &io[i]);
+	}
+	drive_queue_flush(q);
+}
+
+/* What waits behind it is done by another thread; it stays with its buffer until it returns. */
+static void lane_goes_on_behind_a_write_that_hangs(void **state)
+{
+	struct lane_owner o = {0};
+	struct drive_io io[4];
+	uint8_t *w = block_of(0, 4), r[DRIVE_BLOCK];
+
+	hold_calls();
+	o.q = drive_queue_new_lane(lane_finished, &o);
+	assert_non_null(o.q);
+	submit_blocks(o.q, io, w);
+	assert_false(done_within(1, 50 * NS_PER_MS));
+	for (unsigned i = 1; i < 4; i++)
+		assert_true(__atomic_load_n(&io[i].submit_ns, __ATOMIC_RELAXED) == DRIVE_NOT_BEGUN);
+	drive_queue_watch(o.q, NS_PER_S);
+	assert_false(done_within(1, 20 * NS_PER_MS));
+	drive_queue_watch(o.q, 10 * NS_PER_MS);
+	assert_true(done_within(3, 10 * NS_PER_S));
+	assert_int_equal(drive_queue_inflight(o.q), 1);
+	assert_int_equal(drive_changes(d), 1);
+	let_calls_go();
+	assert_true(done_within(4, 10 * NS_PER_S));
+	o.q = drive_queue_free(o.q);
+	held_done();
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(io[i].result, 0);
+		assert_int_equal(drive_pread(f, r, DRIVE_BLOCK, i * DRIVE_BLOCK, 0), 0);
+		assert_memory_equal(r, w + i * DRIVE_BLOCK, DRIVE_BLOCK);
+	}
+	free(w);
+}
+
+/* One call for all that waited, by the lane's own thread; more may be submitted from it. */
+static void lane_tells_its_owner(void **state)
+{
+	struct lane_owner o = {0};
+	struct drive_io io[4];
+	uint8_t *w = block_of(0, 4);
+
+	o.q = drive_queue_new_lane(lane_finished, &o);
+	assert_non_null(o.q);
+	for (unsigned turn = 1; turn <= 100; turn++) {
+		submit_blocks(o.q, io, w);
+		assert_true(done_within(4 * turn, 10 * NS_PER_S));
+	}
+	o.q = drive_queue_free(o.q);
+	assert_true(o.calls >= 100 && o.calls <= 400);
+	free(w);
+}
+
 #define QTEST(name) cmocka_unit_test_setup_teardown(name, setup_file, teardown_file)
 
 int main(void)
@@ -275,6 +359,8 @@ int main(void)
 		QTEST(threads_done_may_submit),
 		QTEST(ring_many_submitters),
 		QTEST(threads_many_submitters),
+		QTEST(lane_goes_on_behind_a_write_that_hangs),
+		QTEST(lane_tells_its_owner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
