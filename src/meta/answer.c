@@ -11,6 +11,7 @@
  * lost wake-up would cost milliseconds, not a hang.
  */
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 
 #define PILOT_NS (20 * NS_PER_MS)
 #define LOOP_NS (2 * NS_PER_MS) /* a loop that does not turn is helped after this */
+#define SPIN_NS 50000           /* so long is looked for what the lane does before sleeping */
 
 struct waiting_thread {
 	struct list node;
@@ -164,6 +166,14 @@ void meta_drive(struct meta_set *s)
 	hand_over(s);
 }
 
+void lane_finished(void *arg)
+{
+	struct meta_set *s = arg;
+
+	lead(s);
+	hand_over(s);
+}
+
 int meta_event_fd(struct meta_set *s)
 {
 	return s->epfd;
@@ -224,13 +234,22 @@ static void thread_done(struct waiting_thread *t, int rc)
 	struct meta_set *s = t->s;
 
 	mutex_lock(&s->answer_lock);
-	t->done = true;
 	t->rc = rc;
+	__atomic_store_n(&t->done, true, __ATOMIC_RELEASE);
 	bool piloting = t->piloting;
 	cond_signal(&t->cond);
 	mutex_unlock(&s->answer_lock);
 	if (piloting)
 		write_kick(s);
+}
+
+/* A record in the lane is through in less time than it takes to sleep and be woken. */
+static void spin(const struct waiting_thread *t)
+{
+	uint64_t until = clock_mono_ns() + SPIN_NS;
+
+	while (!__atomic_load_n(&t->done, __ATOMIC_ACQUIRE) && clock_mono_ns() < until)
+		sched_yield();
 }
 
 /* Until t->done: leads, waits for I/O when nobody else does, else for the answer. */
@@ -239,6 +258,8 @@ static int thread_wait(struct waiting_thread *t)
 	struct meta_set *s = t->s;
 
 	lead(s);
+	if (s->lane && drive_queue_inflight(s->lane))
+		spin(t);
 	mutex_lock(&s->answer_lock);
 	list_add_tail(&s->blocked, &t->node);
 	while (!t->done) {

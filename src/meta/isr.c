@@ -77,7 +77,7 @@ void isr_write(struct meta_set *s, struct meta_batch *b)
 	s->isr_pending = r->last_seq;
 	list_add_tail(&r->batches, &b->node);
 	list_add_tail(&s->unapplied, &r->node);
-	record_write_sync(s, r);
+	record_submit(s, r);
 }
 
 void isr_is_durable(struct meta_set *s)

@@ -237,6 +237,14 @@ static void slot_fails(struct meta_set *s, unsigned slot, const char *what, int 
 	slot_note(s, slot, "%s: %s", what, err_text(rc));
 }
 
+/* Now, not when it was submitted: a flush that began before the write had returned does not cover it. */
+static void written_plainly(struct meta_set *s, struct wrec *r, unsigned slot)
+{
+	r->log->dirty |= 1u << slot;
+	if (!s->dirty_since_ns)
+		s->dirty_since_ns = clock_mono_ns();
+}
+
 static void record_done(struct drive_io *io)
 {
 	struct slot_io *si = CONTAINER_OF(io, struct slot_io, io);
@@ -248,11 +256,13 @@ static void record_done(struct drive_io *io)
 	r->s->join_inflight -= si->joins;
 	if (io->result < 0 && (si->joins || !r->detached))
 		slot_fails(r->s, si->slot, "write", io->result);
+	if (!si->joins && !r->detached && !r->dsync)
+		written_plainly(r->s, r, si->slot);
 	if (r->detached && r->inflight == 0)
 		wrec_put(r->s, r);
 }
 
-static void submit_slot(struct meta_set *s, struct wrec *r, unsigned slot, unsigned flags)
+static void submit_slot(struct drive_queue *q, struct meta_set *s, struct wrec *r, unsigned slot, unsigned flags)
 {
 	r->s = s;
 	r->io[slot] = (struct slot_io){
@@ -269,7 +279,7 @@ static void submit_slot(struct meta_set *s, struct wrec *r, unsigned slot, unsig
 		.slot = slot,
 	};
 	r->inflight++;
-	drive_queue_submit(s->queue, &r->io[slot].io);
+	drive_queue_submit(q, &r->io[slot].io);
 }
 
 /* Never waited for: neither a write nor a flush of a joining drive delays anybody. */
@@ -284,7 +294,7 @@ static void submit_joiner(struct meta_set *s, struct wrec *r)
 		}
 		r->log->dirty |= 1u << i;
 		s->join_inflight++;
-		submit_slot(s, r, i, 0);
+		submit_slot(s->queue, s, r, i, 0);
 		r->io[i].joins = true;
 	}
 	drive_queue_flush(s->queue);
@@ -308,6 +318,12 @@ void record_write_sync(struct meta_set *s, struct wrec *r)
 
 void record_submit(struct meta_set *s, struct wrec *r)
 {
+	struct drive_queue *q = r->dsync ? s->queue : s->lane;
+
+	if (!q) {
+		record_write_sync(s, r);
+		return;
+	}
 	r->begun_ns = clock_mono_ns();
 	for (unsigned i = 0; i < s->n; i++) {
 		if (!(s->in_mask & ~s->fail_mask & 1u << i))
@@ -317,9 +333,9 @@ void record_submit(struct meta_set *s, struct wrec *r)
 			continue;
 		}
 		r->waiting |= 1u << i;
-		submit_slot(s, r, i, DRIVE_DIRECT | DRIVE_DSYNC);
+		submit_slot(q, s, r, i, r->dsync ? DRIVE_DIRECT | DRIVE_DSYNC : 0);
 	}
-	drive_queue_flush(s->queue);
+	drive_queue_flush(q);
 	if (s->join_mask)
 		submit_joiner(s, r);
 }
@@ -470,7 +486,7 @@ uint32_t slots_overdue(const struct meta_set *s, uint64_t before_ns)
 	LIST_FOREACH(it, &s->unapplied) {
 		const struct wrec *r = LIST_ENTRY(it, struct wrec, node);
 		for (unsigned i = 0; i < s->n; i++)
-			if ((r->waiting & 1u << i) && r->io[i].io.submit_ns < before_ns)
+			if ((r->waiting & 1u << i) && __atomic_load_n(&r->io[i].io.submit_ns, __ATOMIC_RELAXED) < before_ns)
 				mask |= 1u << i;
 	}
 	if (s->round && s->round->begun_ns < before_ns)

@@ -152,6 +152,8 @@ void meta_tick(struct meta_set *s)
 {
 	if (__atomic_load_n(&s->killed, __ATOMIC_ACQUIRE))
 		return;
+	if (s->lane)
+		drive_queue_watch(s->lane, s->p.drive_timeout_ns / 4);
 	tick_writer(s);
 	tick_prepare(s);
 }
@@ -384,6 +386,11 @@ static int set_start(struct meta_set *s, struct op_ctx *ctx)
 
 	if (rc == 0)
 		rc = set_recover(s, s, ctx);
+	/* Of one drive all wait anyway. */
+	if (rc == 0 && s->n > 1) {
+		s->lane = drive_queue_new_lane(lane_finished, s);
+		rc = s->lane ? 0 : -ENOMEM;
+	}
 	return rc < 0 ? rc : threads_start(s);
 }
 
@@ -398,6 +405,7 @@ void set_free(struct meta_set *s)
 {
 	struct list *n;
 
+	s->lane = drive_queue_free(s->lane);
 	s->queue = drive_queue_free(s->queue);
 	retired_free(s, true);
 	erasure_set_free(s->erasure);
@@ -458,6 +466,7 @@ static void abandon(struct meta_set *s)
 	isr_abandon(s);
 	queue_abandon(s);
 	mutex_unlock(&s->writer);
+	s->lane = drive_queue_free(s->lane);
 	while (drive_queue_inflight(s->queue))
 		drive_queue_reap(s->queue, NS_PER_S);
 	answers_run(s);

@@ -227,6 +227,7 @@ struct meta_set {
 	struct set_slot slot[SUPER_MAX_SLOTS];
 	struct erasure_set *erasure;
 	struct drive_queue *queue;
+	struct drive_queue *lane; /* for plain writes of records; NULL: they are done in place */
 	struct publish pub;
 
 	struct mutex writer;      /* LOCK_WRITER */
@@ -346,8 +347,8 @@ void wrec_free(struct wrec *r);
 int record_place(struct meta_set *s, uint32_t len, bool control) WARN_UNUSED;
 /* Builds the buffers from s->body (and the batches' payload) at the journal's end: the record exists from here on. */
 int record_build(struct meta_set *s, struct wrec *r, enum record_type type, uint32_t nbatch, size_t payload) WARN_UNUSED;
-void record_write_sync(struct meta_set *s, struct wrec *r);  /* plain writes; failed slots go to fail_mask */
-void record_submit(struct meta_set *s, struct wrec *r);      /* RWF_DSYNC */
+void record_write_sync(struct meta_set *s, struct wrec *r);  /* plain writes, in place; failed slots go to fail_mask */
+void record_submit(struct meta_set *s, struct wrec *r);      /* by RWF_DSYNC, or plain writes in the lane */
 bool round_begin(struct meta_set *s);
 void round_begin_joiner(struct meta_set *s); /* covers all that has returned from the joining slot: s->join_round */
 void round_release(struct round **r); /* forgets it; it goes when its last sync has returned */
@@ -364,6 +365,7 @@ int events_open(struct meta_set *s) WARN_UNUSED;
 void answer_batch(struct meta_set *s, struct meta_batch *b, int rc); /* done runs later, without locks */
 void answer_waiters(struct meta_set *s, uint64_t durable, int rc);   /* rc < 0: all of them */
 void answers_run(struct meta_set *s);
+void lane_finished(void *arg);           /* of a set: leads */
 void set_kick(struct meta_set *s);       /* somebody must lead: loop, blocked thread or background thread */
 bool background_pilot(struct meta_set *s);
 

@@ -327,10 +327,7 @@ static void group_write(struct meta_set *s, bool durable)
 	s->last_record_ns = clock_mono_ns();
 	r->dsync = durable && !unflushed && !s->round && !s->cells_dirty && !journal_dirty(s);
 	list_add_tail(&s->unapplied, &r->node);
-	if (r->dsync)
-		record_submit(s, r);
-	else
-		record_write_sync(s, r);
+	record_submit(s, r);
 }
 
 static bool step_group(struct meta_set *s, struct list *q, bool durable)
@@ -389,10 +386,7 @@ static bool step_control(struct meta_set *s)
 	list_add_tail(&r->batches, &b->node);
 	list_add_tail(&s->unapplied, &r->node);
 	r->dsync = !s->round && !s->cells_dirty && !journal_dirty(s);
-	if (r->dsync)
-		record_submit(s, r);
-	else
-		record_write_sync(s, r);
+	record_submit(s, r);
 	return true;
 }
 
@@ -450,6 +444,8 @@ void writer_step(struct meta_set *s)
 	while (moved) {
 		if (drive_queue_inflight(s->queue))
 			drive_queue_reap(s->queue, 0);
+		if (s->lane && drive_queue_inflight(s->lane))
+			drive_queue_reap(s->lane, 0);
 		take_slot_errors(s);
 		if (!meta_writable(s)) {
 			moved = step_refuse(s);

@@ -312,8 +312,13 @@ static void a_hanging_drive_leaves(void **state)
 	struct fixture f;
 	struct meta_stats st;
 	struct ticker ticker;
+	const struct {
+		enum drive_io_op op;
+		enum meta_promise promise;
+	} cases[] = {{DRIVE_IO_WRITE, META_DURABLE}, {DRIVE_IO_WRITE, META_ORDERED}, {DRIVE_IO_SYNC, META_DURABLE}};
 
-	for (unsigned op = DRIVE_IO_WRITE; op <= DRIVE_IO_SYNC; op++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		enum drive_io_op op = cases[i].op;
 		fixture_start(&f, 4, 2, true);
 		f.p.drive_timeout_ns = 300 * NS_PER_MS;
 		fixture_reopen(&f, ALL(&f));
@@ -323,7 +328,7 @@ static void a_hanging_drive_leaves(void **state)
 		ticker_start(&ticker, &f);
 		if (op == DRIVE_IO_SYNC)
 			assert_int_equal(meta_sync(f.s), 0);
-		assert_int_equal(put(&f, META_DURABLE, 2, 22), 0);
+		assert_int_equal(put(&f, cases[i].promise, 2, 22), 0);
 		if (op == DRIVE_IO_SYNC) {
 			struct meta_batch *b = meta_batch_new(f.s, META_ORDERED, OP_S3);
 			assert_int_equal(meta_commit(b), 0);
@@ -339,8 +344,8 @@ static void a_hanging_drive_leaves(void **state)
 		fault_bench_release(f.bench);
 		fixture_kill(&f);
 		fixture_reopen(&f, ALL(&f));
-		for (uint64_t i = 1; i <= 3; i++)
-			assert_int_equal(get(&f, i), 11 * i);
+		for (uint64_t k = 1; k <= 3; k++)
+			assert_int_equal(get(&f, k), 11 * k);
 		expect_counters(&f);
 		fixture_end(&f);
 	}
