@@ -23,7 +23,8 @@ struct index_txn;
 struct index_cursor;
 
 /* create: makes an empty copy when the directory has none. 0, -ENOENT, -QE_CORRUPT, -QE_DRIVE_FORMAT (newer), -errno.
- * The drive must be locked by this process: lock.mdb is removed. One open copy of a directory at a time. */
+ * The drive must be locked by this process: lock.mdb is removed, and not made: readers are noted
+ * in memory. One open copy of a directory at a time. */
 int index_open(const char *drive_path, uint64_t map_bytes, bool create, struct index **ret) WARN_UNUSED;
 /* The same for who only looks: nothing is made, removed or written, and no other process may have it open. */
 int index_open_read(const char *drive_path, uint64_t map_bytes, struct index **ret) WARN_UNUSED;

@@ -248,6 +248,28 @@ static int open_env(struct index *ix, const char *dir, uint64_t map_bytes, enum 
 	return index_rc(ix, rc, "open");
 }
 
+/* LMDB keeps its table of readers in a file beside the data, by a shared mapping. Of a drive that hangs a store into it may
+ * not return: each view would wait for that drive. Nobody else reads the copy, so the file is one in memory, with a name on
+ * the drive for as long as it is being opened. */
+static int open_with_readers(struct index *ix, const char *dir, uint64_t map_bytes, enum how how)
+{
+	char lock[PATH_MAX], target[40];
+	CLEANUP_FD int fd = memfd_create("quoin-index-readers", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (snprintf(lock, sizeof lock, "%s/lock.mdb", dir) >= (int)sizeof lock)
+		return -ENAMETOOLONG;
+	snprintf(target, sizeof target, "/proc/self/fd/%d", fd);
+	/* The drive is locked, so nobody else has it open: what a dead process left there is of no use. */
+	if (unlink(lock) < 0 && errno != ENOENT)
+		return -errno;
+	if (symlink(target, lock) < 0)
+		return -errno;
+	int rc = open_env(ix, dir, map_bytes, how);
+	return unlink(lock) < 0 && rc == 0 ? -errno : rc;
+}
+
 /* 1: there is a data file, and its meta pages are good. 0: none, or one that was never written. */
 static int check_data_file(const char *file)
 {
@@ -267,13 +289,12 @@ static int check_data_file(const char *file)
 
 static int open_at(struct index *ix, const char *drive_path, uint64_t map_bytes, enum how how)
 {
-	char dir[PATH_MAX], file[PATH_MAX], lock[PATH_MAX];
+	char dir[PATH_MAX], file[PATH_MAX];
 	bool fits, create = how == HOW_CREATE;
 	int rc;
 
 	fits = snprintf(dir, sizeof dir, "%s/index", drive_path) < (int)sizeof dir;
 	fits = fits && snprintf(file, sizeof file, "%s/index/data.mdb", drive_path) < (int)sizeof file;
-	fits = fits && snprintf(lock, sizeof lock, "%s/index/lock.mdb", drive_path) < (int)sizeof lock;
 	if (!fits)
 		return -ENAMETOOLONG;
 	if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
@@ -283,10 +304,7 @@ static int open_at(struct index *ix, const char *drive_path, uint64_t map_bytes,
 		return rc;
 	if (rc == 0 && !create)
 		return -ENOENT;
-	/* The drive is locked, so nobody else has it open: what a dead process left there would only be in the way. */
-	if (how != HOW_READ && unlink(lock) < 0 && errno != ENOENT)
-		return -errno;
-	rc = open_env(ix, dir, map_bytes, how);
+	rc = how == HOW_READ ? open_env(ix, dir, map_bytes, how) : open_with_readers(ix, dir, map_bytes, how);
 	if (rc == 0)
 		rc = map_pages(ix, file, map_bytes);
 	if (rc == 0)

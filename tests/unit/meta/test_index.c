@@ -99,11 +99,9 @@ static void remove_tree(const char *dir)
 
 	snprintf(path, sizeof path, "%s/index/data.mdb", dir);
 	unlink(path);
-	snprintf(path, sizeof path, "%s/index/lock.mdb", dir);
-	unlink(path);
 	snprintf(path, sizeof path, "%s/index", dir);
 	rmdir(path);
-	rmdir(dir);
+	assert_int_equal(rmdir(dir), 0); /* there was nothing else: a view's store goes to no file of the drive */
 }
 
 static int setup(void **state)
