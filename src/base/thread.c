@@ -74,6 +74,13 @@ void thread_join(pthread_t t)
 	ASSERT(eno == 0);
 }
 
+void thread_detach(pthread_t t)
+{
+	int eno = pthread_detach(t);
+
+	ASSERT(eno == 0);
+}
+
 struct workq {
 	struct mutex lock;
 	struct cond more;    /* something was queued, or stop was set */

@@ -187,7 +187,8 @@ int drive_open(struct drive *d, const char *name, unsigned flags, uint64_t size,
 
 	if (drive_is_out(d))
 		return -EIO;
-	return checked(d, flags & DRIVE_CREATE ? "create" : "open", name, d->ops->open(d, name, flags, size, ret));
+	return checked(d, flags & DRIVE_CREATE ? "create" : "open", name,
+		       drive_call(d, &(struct drive_call){.op = CALL_OPEN, .name = name, .flags = flags, .off = size}, ret));
 }
 
 int drive_pread(struct drive_file *f, void *p, size_t len, uint64_t off, unsigned flags)
@@ -197,7 +198,9 @@ int drive_pread(struct drive_file *f, void *p, size_t len, uint64_t off, unsigne
 	if (misaligned(p, len, off, flags))
 		return -EINVAL;
 	uint64_t since_ns = clock_mono_ns();
-	int rc = f->drive->ops->pread(f, p, len, off, flags);
+	struct drive_call c = {.op = CALL_PREAD, .file = f, .flags = flags, .buf = p, .len = len, .off = off};
+	/* What is in memory is there at once. */
+	int rc = flags & DRIVE_NOWAIT ? f->drive->ops->pread(f, p, len, off, flags) : drive_call(f->drive, &c, NULL);
 	drive_account(f, DRIVE_IO_READ, rc, len, since_ns);
 	return rc;
 }
@@ -211,7 +214,8 @@ int drive_pwrite(struct drive_file *f, const void *p, size_t len, uint64_t off, 
 	if (misaligned(p, len, off, flags))
 		return -EINVAL;
 	uint64_t since_ns = clock_mono_ns();
-	int rc = f->drive->ops->pwrite(f, p, len, off, flags);
+	struct drive_call c = {.op = CALL_PWRITE, .file = f, .flags = flags, .buf = (void *)(uintptr_t)p, .len = len, .off = off};
+	int rc = drive_call(f->drive, &c, NULL);
 	drive_account(f, DRIVE_IO_WRITE, rc, len, since_ns);
 	return rc;
 }
@@ -223,7 +227,7 @@ int drive_sync(struct drive_file *f)
 	if (drive_is_out(f->drive))
 		return -EIO;
 	uint64_t since_ns = clock_mono_ns();
-	int rc = f->drive->ops->sync(f);
+	int rc = drive_call(f->drive, &(struct drive_call){.op = CALL_SYNC, .file = f}, NULL);
 	drive_account(f, DRIVE_IO_SYNC, rc, 0, since_ns);
 	return rc;
 }
@@ -232,7 +236,8 @@ int drive_drop_clean(struct drive_file *f)
 {
 	if (drive_is_out(f->drive))
 		return -EIO;
-	return checked(f->drive, "drop cache of", f->name, f->drive->ops->drop_clean(f));
+	return checked(f->drive, "drop cache of", f->name,
+		       drive_call(f->drive, &(struct drive_call){.op = CALL_DROP_CLEAN, .file = f}, NULL));
 }
 
 int drive_punch(struct drive_file *f, uint64_t off, uint64_t len)
@@ -241,7 +246,8 @@ int drive_punch(struct drive_file *f, uint64_t off, uint64_t len)
 
 	if (drive_is_out(f->drive))
 		return -EIO;
-	return checked(f->drive, "punch", f->name, f->drive->ops->punch(f, off, len));
+	return checked(f->drive, "punch", f->name,
+		       drive_call(f->drive, &(struct drive_call){.op = CALL_PUNCH, .file = f, .off = off, .len = len}, NULL));
 }
 
 int drive_mkdir(struct drive *d, const char *name)
@@ -250,7 +256,7 @@ int drive_mkdir(struct drive *d, const char *name)
 
 	if (drive_is_out(d))
 		return -EIO;
-	return checked(d, "mkdir", name, d->ops->mkdir(d, name));
+	return checked(d, "mkdir", name, drive_call(d, &(struct drive_call){.op = CALL_MKDIR, .name = name}, NULL));
 }
 
 int drive_rename(struct drive *d, const char *from, const char *to)
@@ -259,7 +265,7 @@ int drive_rename(struct drive *d, const char *from, const char *to)
 
 	if (drive_is_out(d))
 		return -EIO;
-	return checked(d, "rename", from, d->ops->rename(d, from, to));
+	return checked(d, "rename", from, drive_call(d, &(struct drive_call){.op = CALL_RENAME, .name = from, .to = to}, NULL));
 }
 
 int drive_unlink(struct drive *d, const char *name)
@@ -268,7 +274,7 @@ int drive_unlink(struct drive *d, const char *name)
 
 	if (drive_is_out(d))
 		return -EIO;
-	return checked(d, "unlink", name, d->ops->unlink(d, name));
+	return checked(d, "unlink", name, drive_call(d, &(struct drive_call){.op = CALL_UNLINK, .name = name}, NULL));
 }
 
 int drive_list(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg)

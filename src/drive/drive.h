@@ -74,6 +74,7 @@ struct drive {
 	int lock_fd;            /* the flock()ed identity, closed by drive_close; -1: not held */
 	bool direct;            /* atomic; O_DIRECT works here (probed at open, corrected at first use) */
 	unsigned changes;       /* atomic: see drive_changes */
+	uint64_t timeout_ns;    /* 0: none; what a call that is not queued may take (call.c). Set by who opened it */
 	bool root_disk;         /* st_dev equals that of / (or, in a container, of /data) */
 	unsigned users;         /* atomic: open files and drive_hold */
 	struct drive_health *health;

@@ -29,6 +29,18 @@ void drive_file_done(struct drive_file *f);
 /* Around whatever changes or flushes something (drive_changes). */
 void drive_change_begin(struct drive *d);
 void drive_change_end(struct drive *d);
+/* One call of d->ops that may wait for the medium, made so that it does not wait for longer than the drive's timeout:
+ * -QE_DRIVE_TIMEOUT then, and the drive is out. ret: of CALL_OPEN. */
+struct drive_call {
+	enum { CALL_OPEN, CALL_PREAD, CALL_PWRITE, CALL_SYNC, CALL_DROP_CLEAN, CALL_PUNCH, CALL_MKDIR, CALL_RENAME, CALL_UNLINK } op;
+	struct drive_file *file;
+	const char *name, *to;
+	unsigned flags;
+	void *buf;
+	size_t len;
+	uint64_t off;            /* CALL_OPEN: the size */
+};
+int drive_call(struct drive *d, const struct drive_call *c, struct drive_file **ret) WARN_UNUSED;
 /* Counts one finished read, write or sync, and notes an error. */
 void drive_account(struct drive_file *f, enum drive_io_op op, int rc, size_t len, uint64_t since_ns);
 

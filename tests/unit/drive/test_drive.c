@@ -3,10 +3,15 @@
  * Local drives: files, names, health.
  */
 #include "unit/drive/unit.h"
+#include "unit/drive/held.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/thread.h"
 
 static int count_names(void *arg, const char *name)
 {
@@ -266,6 +271,114 @@ static void a_drive_that_is_out_fails_at_once(void **state)
 	free(p);
 }
 
+/* ---- Calls that do not return ------------------------------------------------------------------------------------- */
+static void wait_until_unused(unsigned users)
+{
+	while (drive_users(d) > users || drive_changes(d))
+		clock_sleep_ns(NS_PER_MS);
+}
+
+static void begin_held(struct drive_file **f, uint64_t timeout_ns)
+{
+	assert_int_equal(drive_open(d, "seg/1", DRIVE_CREATE, 2 * DRIVE_BLOCK, f), 0);
+	hold_calls();
+	d->timeout_ns = timeout_ns;
+}
+
+static void end_held(struct drive_file *f)
+{
+	let_calls_go();
+	wait_until_unused(1);
+	drive_file_unref(f);
+	held_done();
+}
+
+/* Given up after the timeout; then nobody waits for the drive any more, and it is not through before the call is. */
+static void a_call_that_hangs_is_given_up(void **state)
+{
+	struct drive_file *f;
+	uint8_t *w = block_of('x', 1), r[DRIVE_BLOCK];
+
+	begin_held(&f, 100 * NS_PER_MS);
+	uint64_t begun = clock_mono_ns();
+	assert_int_equal(drive_pwrite(f, w, DRIVE_BLOCK, 0, 0), -QE_DRIVE_TIMEOUT);
+	assert_true(clock_mono_ns() - begun >= 100 * NS_PER_MS);
+	assert_true(drive_is_out(d));
+	assert_int_equal(drive_pwrite(f, w, DRIVE_BLOCK, 0, 0), -EIO);
+	assert_int_equal(drive_changes(d), 1);
+	assert_int_equal(drive_users(d), 2);
+	memset(w, 'y', DRIVE_BLOCK); /* it has its own */
+	free(w);
+	let_calls_go();
+	wait_until_unused(1);
+	drive_set_out(d, false, NULL);
+	assert_int_equal(drive_pread(f, r, DRIVE_BLOCK, 0, 0), 0);
+	assert_int_equal(r[17], 'x');
+	end_held(f);
+}
+
+/* Each kind of call, and nothing is left of a file that was opened too late. */
+static void no_call_waits_for_longer(void **state)
+{
+	struct drive_file *f, *late;
+
+	for (int kind = 0; kind < 3; kind++) {
+		begin_held(&f, 50 * NS_PER_MS);
+		int rc = kind == 0 ? drive_open(d, "held", DRIVE_CREATE, DRIVE_BLOCK, &late) :
+			 kind == 1 ? drive_unlink(d, "held") : drive_sync(f);
+		assert_int_equal(rc, -QE_DRIVE_TIMEOUT);
+		end_held(f);
+		drive_set_out(d, false, NULL);
+		assert_int_equal(drive_unlink(d, "seg/1"), 0);
+	}
+}
+
+/* The drive is taken out by somebody else meanwhile: who waits for it is free at once. */
+static void *take_out(void *arg)
+{
+	clock_sleep_ns(50 * NS_PER_MS);
+	drive_set_out(d, true, "test");
+	return NULL;
+}
+
+static void a_call_of_a_drive_that_leaves_is_given_up(void **state)
+{
+	struct drive_file *f;
+	pthread_t t;
+
+	begin_held(&f, 3600 * NS_PER_S);
+	assert_int_equal(thread_start(&t, "qn-test", take_out, NULL), 0);
+	assert_int_equal(drive_sync(f), -QE_DRIVE_TIMEOUT);
+	thread_join(t);
+	end_held(f);
+}
+
+/* As without a bound. */
+static void bounded_calls_do_the_same(void **state)
+{
+	struct drive_file *f;
+	uint8_t *w = block_of('x', 2), r[DRIVE_BLOCK];
+
+	d->timeout_ns = 10 * NS_PER_S;
+	assert_int_equal(drive_mkdir(d, "seg"), 0);
+	assert_int_equal(drive_open(d, "seg/a", 0, 0, &f), -ENOENT);
+	assert_int_equal(drive_open(d, "seg/a", DRIVE_CREATE | DRIVE_PREWRITE, 2 * DRIVE_BLOCK, &f), 0);
+	assert_int_equal(f->size, 2 * DRIVE_BLOCK);
+	assert_int_equal(drive_pwrite(f, w, DRIVE_BLOCK, DRIVE_BLOCK, DRIVE_DSYNC), 0);
+	assert_int_equal(drive_sync(f), 0);
+	assert_int_equal(drive_drop_clean(f), 0);
+	assert_int_equal(drive_pread(f, r, DRIVE_BLOCK, DRIVE_BLOCK, 0), 0);
+	assert_memory_equal(r, w, DRIVE_BLOCK);
+	assert_int_equal(drive_punch(f, DRIVE_BLOCK, DRIVE_BLOCK), 0);
+	assert_int_equal(drive_rename(d, "seg/a", "seg/b"), 0);
+	assert_int_equal(drive_unlink(d, "seg/a"), -ENOENT);
+	assert_int_equal(drive_unlink(d, "seg/b"), 0);
+	drive_file_unref(f);
+	assert_int_equal(drive_users(d), 0);
+	assert_int_equal(drive_changes(d), 0);
+	free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +398,10 @@ int main(void)
 		TEST(root_disk_is_seen),
 		TEST(stats_count_and_keep_the_last_error),
 		TEST(a_drive_that_is_out_fails_at_once),
+		TEST(a_call_that_hangs_is_given_up),
+		TEST(no_call_waits_for_longer),
+		TEST(a_call_of_a_drive_that_leaves_is_given_up),
+		TEST(bounded_calls_do_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
