@@ -72,7 +72,11 @@ static uint64_t or_auto(uint64_t v, uint64_t automatic)
 
 static int open_drives(struct wire *w, const struct conf *c)
 {
-	struct drives_params p = {.paths = (const char *const *)c->drives.v, .n = (unsigned)c->drives.n};
+	struct drives_params p = {
+		.paths = (const char *const *)c->drives.v,
+		.n = (unsigned)c->drives.n,
+		.timeout_ns = c->drive_timeout_ns,
+	};
 
 	w->ndrives = p.n;
 	w->keeper = drives_new(&p);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "drive/identity.h"
+#include "service/drives_internal.h"
 
 #define PERIOD_NS (3 * NS_PER_S)
 #define BACKOFF_NS (60 * NS_PER_S)
@@ -23,6 +24,7 @@
 #define GONE "its directory is gone"
 
 struct entry {
+	struct opening *late; /* the thread's: given up; until it has returned the path is not tried again */
 	char *path;          /* (L) */
 	char *next_path;     /* (L) of a replacement, until the drive of now is given back */
 	struct drive *d;     /* the thread's; NULL: not open */
@@ -40,7 +42,7 @@ struct drives {
 	struct meta_set *set;
 	unsigned n;
 	struct entry e[SUPER_MAX_SLOTS]; /* by slot, once attached */
-	uint64_t period_ns, backoff_ns;
+	uint64_t period_ns, backoff_ns, timeout_ns;
 	int (*open)(void *arg, const char *path, struct drive **ret);
 	void *arg;
 	unsigned set_failures; /* the thread's: of attempts to revive */
@@ -55,6 +57,11 @@ struct drives {
 static int open_posix(void *arg, const char *path, struct drive **ret)
 {
 	return drive_posix_open(path, ret);
+}
+
+static int open_entry(struct drives *k, struct entry *e, struct drive **ret)
+{
+	return k->timeout_ns ? opening_run(&e->late, k->open, k->arg, e->path, k->timeout_ns, ret) : k->open(k->arg, e->path, ret);
 }
 
 static const char *cure(int rc)
@@ -73,6 +80,7 @@ struct drives *drives_new(const struct drives_params *p)
 	k->n = MIN(p->n, (unsigned)SUPER_MAX_SLOTS);
 	k->period_ns = p->period_ns ? p->period_ns : PERIOD_NS;
 	k->backoff_ns = p->backoff_ns ? p->backoff_ns : BACKOFF_NS;
+	k->timeout_ns = k->n > 1 ? p->timeout_ns : 0; /* of one drive all wait anyway */
 	k->open = p->open ? p->open : open_posix;
 	k->arg = p->arg;
 	for (unsigned i = 0; i < k->n; i++) {
@@ -80,7 +88,7 @@ struct drives *drives_new(const struct drives_params *p)
 		e->path = strdup(p->paths[i]);
 		if (!e->path)
 			return drives_free(k);
-		int rc = k->open(k->arg, e->path, &e->d);
+		int rc = open_entry(k, e, &e->d);
 		if (rc < 0)
 			log_error("drive", "cannot use the drive path=%s cause=\"%s\" cure=\"%s\"", e->path, err_text(rc), cure(rc));
 	}
@@ -93,6 +101,7 @@ struct drives *drives_free(struct drives *k)
 		return NULL;
 	for (unsigned i = 0; i < k->n; i++) {
 		drive_close(k->e[i].d);
+		opening_free(k->e[i].late);
 		free(k->e[i].path);
 		free(k->e[i].next_path);
 	}
@@ -246,6 +255,9 @@ static void swap_paths(struct drives *k, unsigned a, unsigned b)
 	struct drive *d = k->e[a].d;
 	k->e[a].d = k->e[b].d;
 	k->e[b].d = d;
+	struct opening *late = k->e[a].late;
+	k->e[a].late = k->e[b].late;
+	k->e[b].late = late;
 }
 
 /* 1: it may join; 0: not now, and why has been told. */
@@ -254,7 +266,7 @@ static int open_anew(struct drives *k, unsigned *slot)
 	struct entry *e = &k->e[*slot];
 	struct identity id;
 
-	int rc = k->open(k->arg, e->path, &e->d);
+	int rc = open_entry(k, e, &e->d);
 	if (rc < 0) {
 		e->d = NULL;
 		say(k, *slot, rc == -ENOENT ? GONE : err_text(rc));

@@ -26,6 +26,7 @@ struct drives_params {
 	unsigned n;
 	uint64_t period_ns;  /* between two looks: 3 s */
 	uint64_t backoff_ns; /* the longest pause before a drive that failed is tried again: 60 s */
+	uint64_t timeout_ns; /* what opening a drive, and a call of one, may take; 0: no limit */
 	int (*open)(void *arg, const char *path, struct drive **ret); /* NULL: drive_posix_open */
 	void *arg;
 };

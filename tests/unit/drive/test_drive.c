@@ -291,6 +291,7 @@ static void end_held(struct drive_file *f)
 	wait_until_unused(1);
 	drive_file_unref(f);
 	held_done();
+	d->timeout_ns = 0;
 }
 
 /* Given up after the timeout; then nobody waits for the drive any more, and it is not through before the call is. */

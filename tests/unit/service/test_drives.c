@@ -18,13 +18,16 @@ static struct fixture f;
 static struct drives *k;
 static uint32_t on_root; /* drives that are told to lie on the root file system, by number */
 static unsigned opens;
+static int hangs = -1;  /* the drive whose directory cannot be opened and not be refused, by number */
+static uint64_t timeout_ns;
 static char path[4][96];
 
 static int open_drive(void *arg, const char *p, struct drive **ret)
 {
+	__atomic_fetch_add(&opens, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&hangs, __ATOMIC_RELAXED) == p[strlen(p) - 1] - '0')
+		clock_sleep_ns(NS_PER_MS);
 	int rc = drive_posix_open(p, ret);
-
-	opens++;
 	if (rc == 0)
 		(*ret)->root_disk = on_root >> (p[strlen(p) - 1] - '0') & 1;
 	return rc;
@@ -40,7 +43,8 @@ static void up(void)
 		paths[i] = path[i];
 	}
 	k = drives_new(&(struct drives_params){
-		.paths = paths, .n = 4, .period_ns = NS_PER_MS, .backoff_ns = 20 * NS_PER_MS, .open = open_drive});
+		.paths = paths, .n = 4, .period_ns = NS_PER_MS, .backoff_ns = 20 * NS_PER_MS, .open = open_drive,
+		.timeout_ns = timeout_ns});
 	assert_non_null(k);
 	(void)drives_lend(k, f.p.drives);
 	op_ctx_init(&ctx, OP_ADMIN);
@@ -286,6 +290,26 @@ static void a_set_below_its_quorum_writes_again(void **state)
 	end();
 }
 
+/* A look ends, and the next does not wait for it again; when it has answered it is tried anew. */
+static void a_directory_that_hangs_holds_up_nobody(void **state)
+{
+	timeout_ns = 200 * NS_PER_MS;
+	start();
+	run("mv %s %s.away", 1, 1);
+	expect_state(1, DRIVES_OUT);
+	__atomic_store_n(&hangs, 1, __ATOMIC_RELAXED);
+	run("mv %s.away %s", 1, 1);
+	unsigned before = opens;
+	for (unsigned i = 0; i < 100; i++)
+		drives_look(k);
+	assert_int_equal(info(1).state, DRIVES_OUT);
+	assert_int_equal(opens, before + 1);
+	__atomic_store_n(&hangs, -1, __ATOMIC_RELAXED);
+	expect_state(1, DRIVES_IN);
+	end();
+	timeout_ns = 0;
+}
+
 static void the_thread_looks_and_ends(void **state)
 {
 	start();
@@ -316,6 +340,7 @@ int main(void)
 		cmocka_unit_test(a_drive_moves_to_another_path),
 		cmocka_unit_test(swapped_drives_find_their_slots),
 		cmocka_unit_test(a_set_below_its_quorum_writes_again),
+		cmocka_unit_test(a_directory_that_hangs_holds_up_nobody),
 		cmocka_unit_test(the_thread_looks_and_ends),
 	};
 
