@@ -133,7 +133,7 @@ static void first_super(struct meta_set *s, unsigned slot, const struct isr_body
 	ret->log2_file = (uint16_t)s->p.log2_journal_file;
 	ret->start = (struct super_start){.log = 1, .off = LOG_HEAD_BYTES, .first_seq = 1};
 	ret->isr = *isr;
-	ret->index_state = ISR_INDEX_GOOD;
+	ret->index_state = isr->slot[slot].index;
 	ret->member = true; /* R1: by format, all drives of a new set */
 }
 
@@ -176,7 +176,7 @@ static int format_drives(struct meta_set *s, struct op_ctx *ctx)
 	uuid_random(s->deployment);
 	for (unsigned i = 0; i < s->n; i++) {
 		isr.slot[i].state = ISR_IN;
-		isr.slot[i].index = ISR_INDEX_GOOD;
+		isr.slot[i].index = index_homes(s) & 1u << i ? ISR_INDEX_GOOD : ISR_INDEX_NONE;
 		uuid_random(isr.slot[i].drive);
 	}
 	for (unsigned i = 0; rc == 0 && i < s->n; i++) {

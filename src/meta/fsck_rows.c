@@ -54,7 +54,7 @@ static void check_copies(struct fsck *f)
 		if ((f->index_read & 1u << i) && index_is_whole(f->s->slot[i].index))
 			good |= 1u << i;
 	for (unsigned i = 0; i < f->s->n; i++)
-		if ((f->counted & ~good) & 1u << i)
+		if ((f->counted & index_homes(f->s) & ~good) & 1u << i)
 			tell_copy(f, i, good != 0);
 	compare_copies(f, good);
 }

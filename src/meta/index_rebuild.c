@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Index copies that come back. A copy whose drive was away has applied a part of the history, as far as the journal still
- * reaches it may be read again (R8 replays from where it stands). One that is bad, or too old, is made anew from a good
- * copy, with checkpoints held meanwhile, so that both stand at one position.
+ * Where index copies are, and how they come back. One whose drive was away has applied a part of the history: as far as
+ * the journal still reaches it may be read again (R8 replays from where it stands). One that is bad, or too old, is made
+ * anew from a good copy, with checkpoints held meanwhile, so that both stand at one position.
  *
  * The superblock tells the two apart: it says `building` before the first row is copied and `good` only after a durable
  * ISR record has said so. So a copy that was left half-made is never taken for one that merely was away.
@@ -16,6 +16,16 @@
 #include "meta/set_internal.h"
 
 #define CHUNK_BYTES (32u << 20)
+
+/* ---- Where they are ------------------------------------------------------------------------------------------------ */
+uint32_t index_homes(const struct meta_set *s)
+{
+	uint32_t homes = 0;
+
+	for (unsigned i = 0; i < MIN(s->n, s->m + 2); i++)
+		homes |= 1u << (s->p.set + i) % s->n;
+	return homes;
+}
 
 /* ---- At start: a copy that was away -------------------------------------------------------------------------------- */
 /* Its rows are what its sums say: nothing was lost behind a bad page while nobody looked. */
@@ -182,7 +192,7 @@ void index_rebuild_one(struct meta_set *s)
 			continue;
 		if (s->slot[i].index && s->isr.slot[i].index == ISR_INDEX_GOOD && !index_is_bad(s->slot[i].index))
 			from = s->slot[i].index;
-		else if (!s->slot[i].index)
+		else if (!s->slot[i].index && (index_homes(s) & 1u << i))
 			slot = (int)i;
 	}
 	bool frozen = publish_frozen(&s->pub) != NULL;

@@ -214,6 +214,8 @@ static void open_indexes(struct recovery *r)
 		struct set_slot *slot = &s->slot[i];
 		if (!(r->counted & 1u << i) || slot->index || slot->super.index_state == ISR_INDEX_BAD)
 			continue;
+		if (slot->super.index_state == ISR_INDEX_NONE && !(index_homes(s) & 1u << i))
+			continue;
 		bool fresh = slot->super.start.first_seq == 1;
 		int rc = s->p.read_only ? index_open_read(slot->d->path, s->p.index_map_bytes, &slot->index) :
 					  index_open(slot->d->path, s->p.index_map_bytes, fresh, &slot->index);

@@ -190,7 +190,7 @@ static bool checkpoint_due(struct meta_set *s)
 		return false;
 	uint64_t now = clock_mono_ns();
 	mutex_lock(&s->writer);
-	uint32_t lacking = s->in_mask, bad = __atomic_load_n(&s->index_bad, __ATOMIC_SEQ_CST);
+	uint32_t lacking = s->in_mask & index_homes(s), bad = __atomic_load_n(&s->index_bad, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < s->n; i++)
 		if (s->slot[i].index && !(bad & 1u << i))
 			lacking &= ~(1u << i);

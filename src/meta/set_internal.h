@@ -416,6 +416,9 @@ int supers_save(struct meta_set *s) WARN_UNUSED;          /* of all `in` slots; 
 void history_add(struct meta_set *s, const struct super_epoch *e);
 
 /* index_rebuild.c */
+/* The slots that have a copy of the index. M + 1 would leave one when M drives are gone; one more is for the time in which a
+ * copy is made anew. Others are not needed, and each costs as much as the first. Other sets of a pool have theirs elsewhere. */
+uint32_t index_homes(const struct meta_set *s);
 bool index_is_whole(struct index *ix);
 void index_watch(struct set_slot *slot);         /* reports it when it turns bad */
 void index_rebuild_one(struct meta_set *s);      /* (C) */

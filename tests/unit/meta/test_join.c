@@ -259,6 +259,56 @@ static void the_last_index_copy_stays(void **state)
 	fixture_end(&f);
 }
 
+static unsigned copies(void)
+{
+	struct meta_index_check c;
+
+	assert_int_equal(meta_index_check(f.s, &c), 0);
+	assert_int_equal(c.bad, 0);
+	return c.copies;
+}
+
+static unsigned index_of(unsigned slot)
+{
+	struct meta_stats st;
+
+	meta_stats(f.s, &st);
+	return st.isr.slot[slot].index;
+}
+
+static void comes_back_blank(unsigned slot)
+{
+	drive_leaves(&f, slot);
+	drive_given_back(&f, slot);
+	make_blank(&f, slot);
+	assert_int_equal(drive_joins(&f, slot), 0);
+}
+
+/* A wide set has copies on M + 2 drives: one that comes back blank gets one where there was one, the others never. */
+static void a_wide_set_has_few_index_copies(void **state)
+{
+	fixture_start_known(&f, 8, 3);
+	assert_int_equal(copies(), 5);
+	put_some(10);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	comes_back_blank(6);
+	comes_back_blank(4);
+	for (unsigned i = 0; i < 3; i++) {
+		put_some(20 + i);
+		assert_int_equal(meta_checkpoint(f.s), 0);
+	}
+	assert_int_equal(copies(), 5);
+	assert_int_equal(index_of(4), ISR_INDEX_GOOD);
+	assert_int_equal(index_of(6), ISR_INDEX_NONE);
+	put_some(30);
+	fixture_kill(&f);
+	fixture_reopen(&f, ALL(&f) & ~(SLOT(0) | SLOT(1) | SLOT(2)));
+	assert_int_equal(get(&f, 10), 10);
+	expect_some(30);
+	expect_counters(&f);
+	fixture_end(&f);
+}
+
 /* ---- Failures ----------------------------------------------------------------------------------------------------- */
 /* One operation of the joining drive fails: it is out as before, the set goes on, and the next attempt succeeds. */
 static void every_failure_of_the_drive_leaves_it_out(void **state)
@@ -450,6 +500,7 @@ int main(void)
 		cmocka_unit_test(a_blank_drive_at_a_start_waits_until_the_set_serves),
 		cmocka_unit_test(what_does_not_belong_here_is_refused),
 		cmocka_unit_test(the_last_index_copy_stays),
+		cmocka_unit_test(a_wide_set_has_few_index_copies),
 		cmocka_unit_test(every_failure_of_the_drive_leaves_it_out),
 		cmocka_unit_test(a_crash_anywhere_is_safe),
 		cmocka_unit_test(writers_go_on_while_it_joins),
