@@ -14,12 +14,6 @@
 #include "base/log.h"
 #include "meta/heal_internal.h"
 
-struct range { /* a `missing` row of a drive that is in */
-	uint64_t segment, seq, bytes; /* bytes: expected */
-	uint32_t from_4k, to_4k;
-	unsigned slot;
-};
-
 struct failed_range {
 	uint64_t segment, since_ns; /* mono */
 	unsigned slot;
@@ -108,16 +102,8 @@ uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment)
 	return slots & ~erasure_missing_mask(h->erasure, segment, 0, UINT32_MAX);
 }
 
-/* ---- Progress ---------------------------------------------------------------------------------------------------- */
-void meta_heal_progress(struct meta_set *s, struct meta_heal_slot ret[SUPER_MAX_SLOTS])
-{
-	MUTEX_GUARD(&s->heal_lock);
-
-	memcpy(ret, s->heal, sizeof s->heal);
-}
-
 /* What cells of the range take, before anybody has looked. */
-static uint64_t expected_bytes(const struct meta_healer *h, const struct range *r)
+static uint64_t expected_bytes(const struct meta_healer *h, const struct heal_range *r)
 {
 	struct segment_info i;
 
@@ -126,75 +112,6 @@ static uint64_t expected_bytes(const struct meta_healer *h, const struct range *
 	uint64_t end = MIN(i.sealed_4k ? i.sealed_4k : i.size_4k, r->to_4k), from = MAX(r->from_4k, 1u);
 	uint64_t span = end > from ? (end - from) * DRIVE_BLOCK : 0;
 	return i.cls == SEGMENT_PACKED ? span : MIN(span, i.live_bytes / i.k);
-}
-
-static void progress_begin(struct meta_set *s, const struct vec *ranges)
-{
-	uint64_t now = clock_wall_ns();
-
-	MUTEX_GUARD(&s->heal_lock);
-	for (unsigned i = 0; i < ranges->n; i++) {
-		const struct range *r = VEC_AT(ranges, struct range, i);
-		struct meta_heal_slot *p = &s->heal[r->slot];
-		if (!p->active)
-			*p = (struct meta_heal_slot){.active = true, .started_ns = now};
-		if (p->updated_ns != now) { /* the first of the slot in this run: what is left, beside what was done */
-			p->updated_ns = now;
-			p->bytes_total = p->bytes_done;
-			p->segments_total = p->segments_done;
-			p->bytes_failed = p->stripes_failed = p->segments_failed = 0;
-		}
-		p->bytes_total += r->bytes;
-		p->segments_total++;
-	}
-}
-
-static void progress_segment(struct meta_set *s, const struct range *r, unsigned n)
-{
-	MUTEX_GUARD(&s->heal_lock);
-	for (unsigned i = 0; i < n; i++)
-		s->heal[r[i].slot].segment = r[i].segment;
-}
-
-static void progress_range(struct meta_set *s, const struct range *r, const struct erasure_healed_slot *done, bool whole)
-{
-	MUTEX_GUARD(&s->heal_lock);
-	struct meta_heal_slot *p = &s->heal[r->slot];
-
-	p->updated_ns = clock_wall_ns();
-	p->bytes_done += done->healed_bytes;
-	p->stripes_done += done->healed;
-	p->bytes_failed += done->failed_bytes;
-	p->stripes_failed += done->failed;
-	p->segments_done += whole;
-	p->segments_failed += !whole;
-	p->segment = 0;
-}
-
-/* One line for each drive that is done, from what was read back of it. */
-static void progress_end(struct meta_set *s)
-{
-	struct meta_heal_slot done[SUPER_MAX_SLOTS];
-	uint32_t ended = 0;
-
-	mutex_lock(&s->heal_lock);
-	for (unsigned i = 0; i < s->n; i++)
-		if (s->heal[i].active) {
-			s->heal[i].active = false;
-			s->heal[i].ended_ns = clock_wall_ns();
-			s->heal[i].bytes_total = s->heal[i].bytes_done + s->heal[i].bytes_failed;
-			ended |= 1u << i;
-		}
-	memcpy(done, s->heal, sizeof done);
-	mutex_unlock(&s->heal_lock);
-	for (unsigned i = 0; i < s->n; i++) {
-		const struct meta_heal_slot *p = &done[i];
-		if ((ended & 1u << i) && p->segments_done)
-			log_info("heal", "drive healed slot=%u segments=%" PRIu64 " stripes=%" PRIu64 " bytes=%" PRIu64
-				 " failed_segments=%" PRIu64 " failed_stripes=%" PRIu64 " failed_bytes=%" PRIu64 " seconds=%.1f",
-				 i, p->segments_done, p->stripes_done, p->bytes_done, p->segments_failed, p->stripes_failed,
-				 p->bytes_failed, (double)(p->ended_ns - p->started_ns) / 1e9);
-	}
 }
 
 /* ---- What is missing --------------------------------------------------------------------------------------------- */
@@ -225,7 +142,7 @@ static int add_range(struct meta_healer *h, void *arg, const struct meta_row *ro
 {
 	const struct finding *to = arg;
 	struct row_missing m;
-	struct range r = {.seq = row->seq};
+	struct heal_range r = {.seq = row->seq};
 
 	if (row->key.len != 13 || row_missing_decode(row->body, &m) < 0)
 		return -QE_CORRUPT;
@@ -240,7 +157,7 @@ static int add_range(struct meta_healer *h, void *arg, const struct meta_row *ro
 		return 0;
 	}
 	r.bytes = expected_bytes(h, &r);
-	struct range *at = vec_push(to->ranges, sizeof *at);
+	struct heal_range *at = vec_push(to->ranges, sizeof *at);
 	if (!at)
 		return -ENOMEM;
 	*at = r;
@@ -249,7 +166,7 @@ static int add_range(struct meta_healer *h, void *arg, const struct meta_row *ro
 
 static int by_segment(const void *a, const void *b)
 {
-	const struct range *x = a, *y = b;
+	const struct heal_range *x = a, *y = b;
 
 	if (x->segment != y->segment)
 		return x->segment < y->segment ? -1 : 1;
@@ -272,14 +189,14 @@ static int find_ranges(struct meta_healer *h, struct vec *ranges)
 			rc = live_page(h, TABLE_MISSING, &k, add_range, &(struct finding){ranges, slots});
 		while (rc > 0);
 	if (rc == 0 && ranges->n)
-		qsort(ranges->p, ranges->n, sizeof(struct range), by_segment);
+		qsort(ranges->p, ranges->n, sizeof(struct heal_range), by_segment);
 	return rc;
 }
 
 /* ---- A segment --------------------------------------------------------------------------------------------------- */
 struct healing {
 	struct meta_healer *h;
-	const struct range *r; /* of one segment */
+	const struct heal_range *r; /* of one segment */
 	unsigned n;
 };
 
@@ -295,8 +212,9 @@ static int heal_stripe(void *arg, const struct erasure_stripe *st)
 	return rc < 0 ? rc : heal_goes_on(g->h) ? 0 : -QE_BUSY;
 }
 
-/* The row goes only as it was read: a change that names the same place again puts a newer one. */
-static int drop_range(struct meta_healer *h, const struct range *r)
+/* The row goes only as it was read: a change that names the same place again puts a newer one. What was done of the drive is
+ * told by the same batch. */
+static int drop_range(struct meta_healer *h, const struct heal_range *r, const struct erasure_healed_slot *done)
 {
 	CLEANUP_VIEW struct meta_view *v = NULL;
 	struct meta_row row;
@@ -316,6 +234,7 @@ static int drop_range(struct meta_healer *h, const struct range *r)
 	meta_batch_view(b, v);
 	meta_batch_expect(b, TABLE_MISSING, &k, &row, true);
 	meta_batch_del(b, TABLE_MISSING, &k);
+	heal_progress_put(h->s, b, r, done);
 	meta_view_close(v);
 	v = NULL;
 	rc = meta_commit(b);
@@ -339,7 +258,7 @@ bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot)
 	return first;
 }
 
-static void note_failed(struct meta_healer *h, const struct range *r, const char *why)
+static void note_failed(struct meta_healer *h, const struct heal_range *r, const char *why)
 {
 	h->waits = true;
 	if (heal_note_failed(h, r->segment, r->slot))
@@ -347,19 +266,19 @@ static void note_failed(struct meta_healer *h, const struct range *r, const char
 }
 
 /* Nothing of it lives, or nobody knows it: there is nothing to be made whole. */
-static int heal_nothing(struct meta_healer *h, const struct range *r, unsigned n)
+static int heal_nothing(struct meta_healer *h, const struct heal_range *r, unsigned n)
 {
 	const struct erasure_healed_slot none = {0};
 	int rc = 0;
 
 	for (unsigned i = 0; rc == 0 && i < n; i++) {
-		rc = drop_range(h, &r[i]);
-		progress_range(h->s, &r[i], &none, rc == 0);
+		rc = drop_range(h, &r[i], &none);
+		heal_progress_range(h->s, &r[i], &none, rc == 0);
 	}
 	return rc;
 }
 
-static int settle(struct meta_healer *h, const struct range *r, unsigned n, const struct erasure_healed *done)
+static int settle(struct meta_healer *h, const struct heal_range *r, unsigned n, const struct erasure_healed *done)
 {
 	const struct erasure_healed_slot none = {0};
 	int rc = 0;
@@ -367,18 +286,18 @@ static int settle(struct meta_healer *h, const struct range *r, unsigned n, cons
 	for (unsigned i = 0; rc == 0 && i < n; i++) {
 		const struct erasure_healed_slot *slot = &done->slot[r[i].slot];
 		bool whole = slot->failed == 0;
-		if (whole)
-			rc = drop_range(h, &r[i]);
-		else
-			note_failed(h, &r[i], "too few good cells, or the drive does not take them");
 		/* Several ranges of one drive were healed as one. */
 		bool again = i > 0 && r[i - 1].slot == r[i].slot;
-		progress_range(h->s, &r[i], again ? &none : slot, whole);
+		if (whole)
+			rc = drop_range(h, &r[i], again ? &none : slot);
+		else
+			note_failed(h, &r[i], "too few good cells, or the drive does not take them");
+		heal_progress_range(h->s, &r[i], again ? &none : slot, whole);
 	}
 	return rc;
 }
 
-static int heal_live(struct meta_healer *h, const struct range *r, unsigned n)
+static int heal_live(struct meta_healer *h, const struct heal_range *r, unsigned n)
 {
 	struct healing g = {h, r, n};
 	struct erasure_healed done = {0};
@@ -387,7 +306,7 @@ static int heal_live(struct meta_healer *h, const struct range *r, unsigned n)
 
 	for (unsigned i = 0; i < n; i++)
 		slots |= 1u << r[i].slot;
-	progress_segment(h->s, r, n);
+	heal_progress_segment(h->s, r, n);
 	if (!erasure_segment_get(h->erasure, r->segment, &info) || info.state == SEGMENT_DEAD)
 		return heal_nothing(h, r, n);
 	int rc = erasure_healer_begin(h->eh, r->segment, slots, 0);
@@ -403,13 +322,13 @@ static int heal_live(struct meta_healer *h, const struct range *r, unsigned n)
 		return settle(h, r, n, &done);
 	for (unsigned i = 0; i < n; i++) {
 		note_failed(h, &r[i], err_text(rc));
-		progress_range(h->s, &r[i], &done.slot[r[i].slot], false);
+		heal_progress_range(h->s, &r[i], &done.slot[r[i].slot], false);
 	}
 	return 0;
 }
 
 /* The drives are held until the rows are gone: none is replaced by one that lacks what was healed (meta_slot_release). */
-static int heal_segment(struct meta_healer *h, const struct range *r, unsigned n)
+static int heal_segment(struct meta_healer *h, const struct heal_range *r, unsigned n)
 {
 	struct drive *held[SUPER_MAX_SLOTS] = {NULL};
 
@@ -430,12 +349,12 @@ static bool is_wanted(void *arg, uint64_t segment)
 
 	while (lo < hi) {
 		unsigned mid = lo + (hi - lo) / 2;
-		if (VEC_AT(ranges, struct range, mid)->segment < segment)
+		if (VEC_AT(ranges, struct heal_range, mid)->segment < segment)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < ranges->n && VEC_AT(ranges, struct range, lo)->segment == segment;
+	return lo < ranges->n && VEC_AT(ranges, struct heal_range, lo)->segment == segment;
 }
 
 static bool is_large(const struct meta_healer *h, uint64_t segment)
@@ -451,7 +370,7 @@ static int heal_ranges(struct meta_healer *h, struct vec *ranges)
 	int rc = 0;
 
 	for (unsigned i = 0, n; rc == 0 && i < ranges->n; i += n) {
-		const struct range *r = VEC_AT(ranges, struct range, i);
+		const struct heal_range *r = VEC_AT(ranges, struct heal_range, i);
 		for (n = 1; i + n < ranges->n && r[n].segment == r->segment;)
 			n++;
 		if (is_large(h, r->segment) && (!have || r->segment > h->blob_upto)) {
@@ -475,10 +394,10 @@ int meta_heal_missing(struct meta_healer *h)
 		return rc;
 	rc = find_ranges(h, &ranges);
 	if (rc == 0 && ranges.n) {
-		progress_begin(h->s, &ranges);
+		heal_progress_begin(h->s, &ranges);
 		rc = heal_ranges(h, &ranges);
 		if (rc == 0)
-			progress_end(h->s);
+			heal_progress_end(h->s);
 	}
 	vec_free(&ranges);
 	heal_end(h);

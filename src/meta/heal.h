@@ -28,9 +28,11 @@ struct meta_healer *meta_healer_new(struct meta_set *s, bool (*go_on)(void *arg,
 struct meta_healer *meta_healer_free(struct meta_healer *h); /* accepts NULL; returns NULL */
 
 /* ---- Missing ranges ---------------------------------------------------------------------------------------------- */
-struct meta_heal_slot { /* of the heal under way, or of the last one; in-memory */
+struct meta_heal_slot { /* of the heal of its drive that is under way, or of the last one; known over restarts */
+	uint8_t drive[16];
 	bool active;
-	uint64_t started_ns, updated_ns, ended_ns; /* wall; ended 0: it goes on; started 0: none since the start */
+	uint64_t started_ns, updated_ns, ended_ns; /* wall; ended 0: it goes on; started 0: none yet */
+	uint64_t spent_ns, resumed_ns; /* spent by earlier processes; wall, when this one began; 0: not yet */
 	uint64_t bytes_total;                      /* of cells, as estimated at its start */
 	uint64_t bytes_done, bytes_failed;
 	uint64_t stripes_done, stripes_failed;

@@ -31,6 +31,12 @@ struct meta_healer {
 	bool waits;                /* some range cannot be healed now */
 };
 
+struct heal_range { /* a `missing` row of a drive that is in */
+	uint64_t segment, seq, bytes; /* bytes: expected */
+	uint32_t from_4k, to_4k;
+	unsigned slot;
+};
+
 int heal_begin(struct meta_healer *h) WARN_UNUSED; /* -ENOMEM */
 void heal_end(struct meta_healer *h);
 bool heal_goes_on(struct meta_healer *h); /* tells what was moved since */
@@ -40,6 +46,17 @@ bool heal_failed_lately(const struct meta_healer *h, uint64_t segment, unsigned 
 bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot); /* true: for the first time */
 uint32_t heal_slots(struct meta_set *s);  /* drives that are in and can be used */
 uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment); /* those of them that lack nothing of the segment */
+
+/* heal_progress.c */
+void heal_progress_begin(struct meta_set *s, const struct vec *ranges); /* struct heal_range */
+void heal_progress_segment(struct meta_set *s, const struct heal_range *r, unsigned n); /* they are worked on */
+void heal_progress_range(struct meta_set *s, const struct heal_range *r, const struct erasure_healed_slot *done, bool whole);
+/* The row goes with the batch that drops the range, which is not counted yet. */
+void heal_progress_put(struct meta_set *s, struct meta_batch *b, const struct heal_range *r,
+		       const struct erasure_healed_slot *done);
+void heal_progress_end(struct meta_set *s);
+void heal_row_encode(const struct meta_heal_slot slot[], unsigned n, struct buf *ret);
+int heal_row_decode(struct str body, unsigned n, struct meta_heal_slot ret[]) WARN_UNUSED;
 
 /* live.c */
 /* fn for a page of the table's rows from *from on, in a view of its own. 1: the next page begins at *from; 0: that was the

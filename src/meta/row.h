@@ -138,7 +138,7 @@ void row_dir_encode(struct buf *b, const struct row_dir *d, uint16_t *ret_stamp_
 int row_dir_decode(struct str body, struct row_dir *ret) WARN_UNUSED;
 
 /* Kinds of documents: the last byte of a doc row's key. Those of bucket 0 are the set's. */
-enum meta_doc { META_DOC_SCRUB = 1 };
+enum meta_doc { META_DOC_SCRUB = 1, META_DOC_HEAL = 2 };
 
 struct row_bucketdir { uint64_t bucket; uint16_t home_set; uint8_t state; uint64_t generation; };
 enum bucket_state { BUCKET_CREATING = 0, BUCKET_LIVE = 1, BUCKET_DELETING = 2 };

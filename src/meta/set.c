@@ -386,6 +386,8 @@ static int set_start(struct meta_set *s, struct op_ctx *ctx)
 
 	if (rc == 0)
 		rc = set_recover(s, s, ctx);
+	if (rc == 0)
+		heal_progress_load(s);
 	/* Of one drive all wait anyway. */
 	if (rc == 0 && s->n > 1) {
 		s->lane = drive_queue_new_lane(lane_finished, s);

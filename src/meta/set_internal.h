@@ -432,6 +432,9 @@ int blob_row_get(struct meta_view *v, uint64_t blob, struct row_blob *ret) WARN_
 /* Checksums [first, first + n) of a blob, from its row or the runs behind it. */
 int blob_crcs_get(struct meta_view *v, uint64_t blob, const struct row_blob *r, uint64_t first, unsigned n, uint32_t *ret) WARN_UNUSED;
 
+/* heal_progress.c: what was counted before the start. */
+void heal_progress_load(struct meta_set *s);
+
 /* damage.c: a read had to do without cells of these stripes. blob: of a large one, else 0. */
 void damage_note(struct meta_set *s, uint64_t segment, uint64_t blob, uint32_t from_4k, uint32_t to_4k);
 

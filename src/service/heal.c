@@ -265,8 +265,8 @@ int heal_run(void *arg, struct service_run *r)
 static void fill_drive(struct heal_drive *d)
 {
 	uint64_t done = d->s.bytes_done + d->s.bytes_failed;
-	uint64_t until = d->s.active ? clock_wall_ns() : d->s.ended_ns;
-	double seconds = until > d->s.started_ns ? (double)(until - d->s.started_ns) / 1e9 : 0;
+	uint64_t until = d->s.active ? clock_wall_ns() : d->s.ended_ns, from = d->s.resumed_ns;
+	double seconds = (double)(d->s.spent_ns + (from && until > from ? until - from : 0)) / 1e9;
 
 	d->bytes_queued = d->s.bytes_total > done ? d->s.bytes_total - done : 0;
 	d->bytes_per_s = seconds > 0 ? (uint64_t)((double)d->s.bytes_done / seconds) : 0;

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "meta/heal_internal.h"
 
 #define KEYS 40
 #define LAST 3 /* the slot that is away */
@@ -115,6 +116,97 @@ static void heal_goes_on_where_it_ended(void **state)
 	assert_true(rounds > 2);
 	expect_whole(&f);
 	fixture_end(&f);
+}
+
+static struct meta_heal_slot progress_of(struct fixture *f, unsigned slot)
+{
+	struct meta_heal_slot p[SUPER_MAX_SLOTS];
+
+	meta_heal_progress(f->s, p);
+	return p[slot];
+}
+
+static void expect_same_counts(const struct meta_heal_slot *a, const struct meta_heal_slot *b)
+{
+	assert_memory_equal(a->drive, b->drive, 16);
+	assert_int_equal(a->active, b->active);
+	assert_true(a->started_ns == b->started_ns && a->bytes_done == b->bytes_done && a->stripes_done == b->stripes_done);
+	assert_true(a->segments_done == b->segments_done && a->segments_total == b->segments_total);
+	assert_true(a->bytes_total == b->bytes_total && a->bytes_failed == 0 && b->bytes_failed == 0);
+}
+
+/* Killed in the middle of it: the counts are those of the ranges that are done, and at the end those of one that was not
+ * interrupted. A drive that is replaced begins with none. */
+static void counts_outlive_a_restart(void **state)
+{
+	struct meta_heal_slot before, now;
+	struct fixture f;
+	unsigned steps = 0, rounds = 0;
+
+	start_degraded(&f, false);
+	assert_int_equal(heal(&f), 1);
+	const struct meta_heal_slot whole = progress_of(&f, LAST);
+	fixture_end(&f);
+
+	start_degraded(&f, false);
+	for (struct patience p = {.ends = true, .left = 6}; heal_with(&f, &p) == 0; p.left = 6 + ++rounds) {
+		before = progress_of(&f, LAST);
+		assert_true(before.active && before.ended_ns == 0);
+		fixture_kill(&f);
+		fixture_reopen(&f, ALL(&f));
+		now = progress_of(&f, LAST);
+		if (before.segments_done == 0) /* nothing that is durable */
+			assert_int_equal(now.started_ns, 0);
+		else
+			expect_same_counts(&before, &now);
+		steps += before.segments_done > 0;
+	}
+	assert_true(steps > 0);
+	before = progress_of(&f, LAST);
+	assert_false(before.active);
+	assert_int_equal(before.bytes_done, whole.bytes_done);
+	assert_int_equal(before.stripes_done, whole.stripes_done);
+	assert_int_equal(before.segments_done, whole.segments_done);
+	assert_true(before.ended_ns >= before.started_ns);
+	fixture_close(&f);
+	fixture_reopen(&f, ALL(&f));
+	now = progress_of(&f, LAST);
+	expect_same_counts(&before, &now);
+	assert_int_equal(now.ended_ns, before.ended_ns);
+
+	drive_leaves(&f, LAST);
+	drive_given_back(&f, LAST);
+	make_blank(&f, LAST);
+	assert_int_equal(drive_joins(&f, LAST), 0);
+	assert_int_equal(heal(&f), 1);
+	now = progress_of(&f, LAST);
+	assert_true(now.started_ns >= before.ended_ns && now.bytes_done > 0);
+	assert_memory_not_equal(now.drive, before.drive, 16);
+	fixture_close(&f);
+	fixture_reopen(&f, ALL(&f));
+	before = progress_of(&f, LAST);
+	expect_same_counts(&before, &now);
+	fixture_end(&f);
+}
+
+static void row_bytes(void **state)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct meta_heal_slot p[2] = {{.drive = {1, 2}, .active = true, .started_ns = 3, .updated_ns = 4, .bytes_total = 7},
+				      {.drive = {8}, .segments_failed = 9}};
+	struct meta_heal_slot back[2];
+
+	heal_row_encode(p, 2, &b);
+	assert_int_equal(b.len, 4 + 2 * (16 + 13 * 8));
+	assert_memory_equal(b.data, "\1\0\2\0\1\2", 6);
+	assert_memory_equal(b.data + 20, "\1\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\4", 17);
+	assert_int_equal(b.data[4 + 2 * 120 - 8], 9);
+	assert_int_equal(heal_row_decode(buf_str(&b), 2, back), 0);
+	assert_memory_equal(back, p, sizeof p);
+	assert_int_equal(heal_row_decode(buf_str(&b), 3, back), -QE_CORRUPT);
+	b.data[0] = 2;
+	assert_int_equal(heal_row_decode(buf_str(&b), 2, back), -QE_CORRUPT);
+	assert_int_equal(heal_row_decode((struct str){"", 0}, 2, back), -QE_CORRUPT);
 }
 
 static void cost_follows_what_lives(void **state)
@@ -469,6 +561,8 @@ int main(void)
 		cmocka_unit_test(returning_drive_gets_its_cells),
 		cmocka_unit_test(empty_drive_is_filled),
 		cmocka_unit_test(heal_goes_on_where_it_ended),
+		cmocka_unit_test(counts_outlive_a_restart),
+		cmocka_unit_test(row_bytes),
 		cmocka_unit_test(cost_follows_what_lives),
 		cmocka_unit_test(what_cannot_be_made_stays_missing),
 		cmocka_unit_test(blob_on_its_way_while_a_drive_is_healed),
