@@ -303,7 +303,7 @@ disk_unused() {
 }
 disk_returns() {
 	umount -l "$TEST_DIR/drive$1"
-	expect_within 30 disk_unused "$1"
+	expect_within 60 disk_unused "$1"
 	mount -o loop,discard "$TEST_DIR/disk$1" "$TEST_DIR/drive$1"
 }
 
@@ -313,7 +313,7 @@ disk_gone() {
 	umount -l "$TEST_DIR/drive$1"
 }
 disk_is_back() {
-	expect_within 30 disk_unused "$1"
+	expect_within 60 disk_unused "$1"
 	mount -o loop,discard "$TEST_DIR/disk$1" "$TEST_DIR/drive$1"
 }
 

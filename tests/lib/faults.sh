@@ -162,9 +162,9 @@ old_is_back() {
 
 # --- being whole -------------------------------------------------------------------------------------------------------
 
-# in_sync N: so many drives are here and in
+# in_sync N: the set writes, with so many drives (one that cannot write has not recorded who left)
 in_sync() {
-	[ "$(admin_info '[.set.slots[] | select(.state == "in")] | length')" = "$1" ]
+	[ "$(admin_info 'select(.set.writable).set | [.slots[] | select(.state == "in")] | length')" = "$1" ]
 }
 index_copies_good() {
 	[ "$(admin_info '[.set.slots[] | select(.index == "good")] | length')" -ge "$1" ]
