@@ -84,7 +84,7 @@ hurt_drive() {
 hurt_running() {
 	local fault
 	if [ "$parity" = 0 ]; then
-		fault=fills
+		fault=fills_nearly
 		[ "$storage" = disks ] || return 0
 	elif [ "$storage" = disks ]; then
 		fault=$(one_of rots rots slot_rots loses_a_file dies gone fills fills ${long:+freezes freezes})

@@ -42,6 +42,13 @@ fills() {
 	dd if=/dev/zero of="$(drive "$1")/filler" bs=1M status=none 2>/dev/null || true
 	away[$1]=empties
 }
+# But for some room: what an index copy writes needs it, and there is no other copy than on this drive.
+fills_nearly() {
+	local free
+	free=$(df --output=avail -B 1M "$(drive "$1")" | tail -n 1)
+	[ "$free" -le 64 ] || dd if=/dev/zero of="$(drive "$1")/filler" bs=1M count=$((free - 64)) status=none
+	away[$1]=empties
+}
 empties() {
 	rm -f "$(drive "$1")/filler"
 }
