@@ -134,6 +134,8 @@ static uint32_t decode_long(struct heal_window *w, const struct heal_stripe *st,
 
 	if (listed_begin(s, &listed, &t) < 0)
 		return 0;
+	/* A drive may have what a row says it lacks: a start without it could not know (R6). The checksums tell. */
+	t.missing = 0;
 	bool made = stripe_need(&t, want) == 0;
 	for (uint32_t m = made ? want : 0; m; m &= m - 1)
 		memcpy(w->col[__builtin_ctz(m)] + st->at, t.buf[__builtin_ctz(m)], st->len);

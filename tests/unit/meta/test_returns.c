@@ -3,14 +3,17 @@
  * The histories of TRACES.md in which a drive returns to its set, or is replaced, while it serves; and the property that
  * stands behind most of them: whatever was answered while a drive joined is there after a power loss. Slots count from 0.
  */
-#include "set_fixture.h"
+#include "heal_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "meta/set_internal.h"
@@ -337,6 +340,158 @@ static void a_payload_is_whole_when_its_drive_is_in_H34_H35(void **state)
 	fixture_end(&f);
 }
 
+/* ---- A power loss around the record `in` --------------------------------------------------------------------------- */
+/* The cells of all payloads in the newest log of a drive, as when a record was written and only its first block arrived. */
+static void lose_payload_cells(unsigned slot)
+{
+	char path[128];
+	uint8_t block[4096], zero[4096] = {0};
+
+	snprintf(path, sizeof path, "%s/d%u/journal/0000000000000001.log", f.root, slot);
+	int fd = open(path, O_RDWR);
+	if (fd < 0) /* a blank drive that got no log yet */
+		return;
+	for (off_t off = 4096; pread(fd, block, sizeof block, off) == (ssize_t)sizeof block; off += 4096)
+		if (memcmp(block, "QJR1", 4) == 0 && le32_get(block + 72) > 4096)
+			assert_int_equal(pwrite(fd, zero, sizeof zero, off + 4096), sizeof zero);
+	close(fd);
+}
+
+/* With the drive back, and healed, it is as good as the others. */
+static void healed_it_is_whole(void (*check)(void))
+{
+	fixture_close(&f);
+	fixture_boot(&f, ALL(&f));
+	for (unsigned i = 0; i < 4; i++) /* with an index copy on each */
+		assert_int_equal(meta_checkpoint(f.s), 0);
+	assert_int_equal(heal(&f), 1);
+	check();
+	for (unsigned lost = 1; lost < 3; lost++) {
+		fixture_close(&f);
+		fixture_boot(&f, ALL(&f) & ~SLOT(lost));
+		check();
+	}
+}
+
+static void large_is_there(void)
+{
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
+}
+
+static void both_are_there(void)
+{
+	large_is_there();
+	assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
+}
+
+/* While slot 0 joins, something is put and answered; then it goes on, and the power fails at the nth change of any drive from
+ * there on: slot 0 keeps its records and loses every cell that it has not flushed. False: it was in before. */
+static bool power_fails_at(uint64_t nth, bool payload, uint32_t boot, bool *ret_named)
+{
+	fixture_start_known(&f, 3, 1);
+	fixture_kill(&f);
+	fixture_boot(&f, SLOT(1) | SLOT(2));
+	joins_and_hangs(0);
+	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
+	if (payload)
+		assert_int_equal(put_blob(&f, META_DURABLE, 2, 2, 9000), 0);
+	fault_bench_rule(f.bench, NULL);
+	rule(FAULT_STOP, -1, NULL, -1, nth, false);
+	fault_bench_release(f.bench);
+	assert_int_equal(pthread_join(joiner, NULL), 0);
+	bool stopped = fault_bench_stopped(f.bench), lost = join_rc < 0;
+	fixture_kill(&f);
+	lose_power(&f, ALL(&f), SLOT(1) | SLOT(2));
+	if (payload && lost)
+		lose_payload_cells(0);
+	fixture_boot(&f, boot);
+	assert_true(meta_writable(f.s));
+	assert_true(get(&f, 1) != 0);
+	*ret_named = missing_ranges(&f) > 0;
+	return stopped;
+}
+
+static void a_stripe_is_listed_until_the_joiner_has_flushed_it_H31(void **state)
+{
+	bool named;
+
+	for (uint64_t nth = 1; power_fails_at(nth, false, SLOT(0) | SLOT(2), &named); nth++) {
+		int rc = check_blob(&f, 1, 1, BYTES);
+		assert_true(rc == 1 || (rc == -QE_QUORUM_READ && named));
+		healed_it_is_whole(large_is_there);
+		fixture_end(&f);
+	}
+	large_is_there();
+	fixture_end(&f);
+}
+
+static void nothing_becomes_durable_while_in_is_written_H36(void **state)
+{
+	bool named;
+
+	for (uint64_t nth = 1; power_fails_at(nth, true, ALL(&f), &named); nth++) {
+		both_are_there();
+		fixture_kill(&f);
+		fixture_boot(&f, SLOT(0) | SLOT(1));
+		assert_int_equal(check_blob(&f, 2, 2, 9000), 1);
+		int rc = check_blob(&f, 1, 1, BYTES);
+		assert_true(rc == 1 || (rc == -QE_QUORUM_READ && named));
+		healed_it_is_whole(both_are_there);
+		fixture_end(&f);
+	}
+	both_are_there();
+	fixture_end(&f);
+}
+
+static int put_rc;
+
+static void *put_second_main(void *arg)
+{
+	put_rc = put_blob(&f, META_DURABLE, 1, 22, 9000);
+	return NULL;
+}
+
+/* Slot 0 joins while the second value of a key is on its way, the flush of slot 1 fails at once and it leaves; the power
+ * fails at the nth change. Slot 0 has records and no cells of them, slot 1 nothing that it had not flushed. */
+static bool a_flush_fails_then_power(uint64_t nth)
+{
+	pthread_t putter;
+
+	fixture_start_known(&f, 3, 1);
+	assert_int_equal(put_blob(&f, META_DURABLE, 1, 11, 9000), 0);
+	fixture_kill(&f);
+	fixture_boot(&f, SLOT(1) | SLOT(2));
+	joins_and_hangs(0);
+	fault_bench_rule(f.bench, NULL);
+	fail_io(&f, 1, "journal/", DRIVE_IO_SYNC, 1);
+	rule(FAULT_STOP, -1, NULL, -1, nth, false);
+	assert_int_equal(pthread_create(&putter, NULL, put_second_main, NULL), 0);
+	fault_bench_release(f.bench);
+	assert_int_equal(pthread_join(joiner, NULL), 0);
+	assert_int_equal(pthread_join(putter, NULL), 0);
+	bool stopped = fault_bench_stopped(f.bench);
+	fixture_kill(&f);
+	lose_power(&f, SLOT(0) | SLOT(2), SLOT(2));
+	if (put_rc < 0)
+		lose_payload_cells(0);
+	return stopped;
+}
+
+static void an_unreadable_put_that_was_never_answered_is_dropped_H39(void **state)
+{
+	bool stopped = true;
+
+	for (uint64_t nth = 1; stopped; nth++) {
+		stopped = a_flush_fails_then_power(nth);
+		fixture_boot(&f, ALL(&f));
+		assert_true(meta_writable(f.s));
+		uint64_t value = get(&f, 1);
+		assert_true(put_rc < 0 ? value == 11 || value == 22 : value == 22);
+		assert_int_equal(check_blob(&f, 1, value, 9000), 1);
+		fixture_end(&f);
+	}
+}
+
 static void an_old_drive_lacks_every_segment_H37(void **state)
 {
 	fixture_start_known(&f, 3, 1);
@@ -490,6 +645,9 @@ int main(void)
 		cmocka_unit_test(a_replacement_is_known_to_the_others_H27),
 		cmocka_unit_test(rows_that_were_lost_are_put_again_H28),
 		cmocka_unit_test(a_payload_is_whole_when_its_drive_is_in_H34_H35),
+		cmocka_unit_test(a_stripe_is_listed_until_the_joiner_has_flushed_it_H31),
+		cmocka_unit_test(nothing_becomes_durable_while_in_is_written_H36),
+		cmocka_unit_test(an_unreadable_put_that_was_never_answered_is_dropped_H39),
 		cmocka_unit_test(an_old_drive_lacks_every_segment_H37),
 		cmocka_unit_test(a_drive_that_hangs_while_it_joins_delays_nobody),
 		cmocka_unit_test(what_was_answered_while_a_drive_joined_is_there),
