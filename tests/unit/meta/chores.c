@@ -10,7 +10,8 @@
 #include "heal_fixture.h"
 
 #define KEYS 15
-#define DEAD 100 /* deleted ones: DEAD .. DEAD + KEYS - 1 */
+#define DEAD 100 /* the first of the keys that chores delete; behind the last of them: */
+#define DEAD_END (DEAD + 3 * KEYS)
 
 /* ---- Missing cells ------------------------------------------------------------------------------------------------ */
 static void prepare_missing(struct fixture *f)
@@ -129,6 +130,36 @@ static int work_reclaim(struct fixture *f)
 	return rc;
 }
 
+/* Three of four objects go, one of them here and one there. */
+static void prepare_sparse(struct fixture *f)
+{
+	for (uint64_t k = 0; k < KEYS; k++) {
+		for (uint64_t i = 0; i < 3; i++)
+			put_key(f, DEAD + 3 * k + i, DEAD + 3 * k + i);
+		put_key(f, KEYS + k, KEYS + k);
+	}
+	assert_int_equal(meta_checkpoint(f->s), 0);
+	fixture_close(f);
+	fixture_reopen(f, ALL(f));
+	for (uint64_t k = DEAD; k < DEAD_END; k++)
+		assert_int_equal(drop(f, k), 0);
+}
+
+static int work_compact(struct fixture *f)
+{
+	struct patience p = {.ends = false};
+	struct meta_compacted c = {0};
+	struct meta_healer *h = meta_healer_new(f->s, patience_go_on, &p);
+
+	if (!h)
+		return -ENOMEM;
+	int rc = meta_checkpoint(f->s);
+	for (unsigned i = 0; rc == 0 && i < 20; i++)
+		rc = meta_compact(h, &c);
+	meta_healer_free(h);
+	return rc < 0 ? rc : work_reclaim(f);
+}
+
 const struct chore chores[] = {
 	{"heal of missing cells", prepare_missing, heal},
 	{"scrub", prepare_rot, work_scrub},
@@ -138,6 +169,8 @@ const struct chore chores[] = {
 	{"join of a new drive", prepare_blank, work_join},
 	{"new index copy", prepare_index, work_index},
 	{"reclaim", prepare_dead, work_reclaim},
+	{"holes", prepare_sparse, work_reclaim},
+	{"compaction", prepare_sparse, work_compact},
 };
 const unsigned chores_n = sizeof chores / sizeof *chores;
 
@@ -158,7 +191,7 @@ void chore_expect(struct fixture *f, const char *what, uint64_t nth)
 		if (rc != 1)
 			fail_msg("%s, %llu: key %llu: %d", what, (unsigned long long)nth, (unsigned long long)k, rc);
 	}
-	for (uint64_t k = DEAD; k < DEAD + KEYS; k++)
+	for (uint64_t k = DEAD; k < DEAD_END; k++)
 		assert_int_equal(check_blob(f, k, k, size_of(k)), 0);
 	expect_counters(f);
 }
