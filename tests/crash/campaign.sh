@@ -28,6 +28,7 @@ case $shape in
 2) drives=2 parity=1 ;;
 *) parity=${shape#*+} drives=$((${shape%+*} + ${shape#*+})) ;;
 esac
+mapfile -t all <<<"$(seq "$drives")"
 quorum=$((drives - parity + (drives == 2 * parity)))
 sets=0 rounds=0 heals=0 operations=0
 was_below= # since the last check
@@ -42,7 +43,7 @@ where() {
 # What else happens only every few seconds or weeks happens now, beside all the rest.
 work_begins() {
 	local service
-	service=$(one_of compact compact scrub usage)
+	one_of service compact compact scrub usage
 	counted "$service"
 	timeout 20 "$QUOIN" admin service run "$service" >/dev/null 2>&1 || true
 }
@@ -87,15 +88,16 @@ hurt_running() {
 		fault=fills_nearly
 		[ "$storage" = disks ] || return 0
 	elif [ "$storage" = disks ]; then
-		fault=$(one_of rots rots slot_rots loses_a_file dies gone fills fills ${long:+freezes freezes})
+		one_of fault rots rots slot_rots loses_a_file dies gone fills fills ${long:+freezes freezes}
 	else
-		fault=$(one_of rots rots slot_rots loses_a_file moved moved moved)
+		one_of fault rots rots slot_rots loses_a_file moved moved moved
 	fi
 	hurt_drive "$1" "$fault"
 }
 hurt_stopped() {
-	local fault
-	fault=$(one_of rots rots slot_rots loses_a_file $(may_lose && echo lost_for_good wiped))
+	local fault choices=(rots rots slot_rots loses_a_file)
+	! may_lose || choices+=(lost_for_good wiped)
+	one_of fault "${choices[@]}"
 	if [ -e "$TEST_DIR/copy$1" ]; then
 		fault=is_old
 	elif [ -z "${blank[$1]:-}" ] && chance 30; then
@@ -150,7 +152,7 @@ choose_victims() {
 		victims=(1) # it can be full, that is all
 		return
 	fi
-	mapfile -t victims < <(seq "$drives" | shuf --random-source=<(yes "$RANDOM") -n "$parity")
+	some_of victims "$parity" "${all[@]}"
 	echo "  drives that will be hurt: ${victims[*]}"
 }
 new_set() {
@@ -161,7 +163,8 @@ new_set() {
 	rm -rf "$TEST_DIR"/drive* "$TEST_DIR"/disk* "$TEST_DIR"/away* "$TEST_DIR"/old* "$TEST_DIR"/copy* "$TEST_DIR/model"
 	hurt=() away=() left=() dead=() blank=() slot_is_bad=() needs_start=
 	sets=$((sets + 1))
-	storage=${QUOIN_TEST_STORAGE:-$(one_of disks directories)}
+	one_of storage disks directories
+	storage=${QUOIN_TEST_STORAGE:-$storage}
 	if [ "$storage" = disks ]; then
 		make_disks "$drives" 700M
 	fi
@@ -177,12 +180,12 @@ new_set() {
 cut_power() {
 	local d how
 	kill -STOP "$QUOIN_PID"
-	for d in $(seq "$drives"); do
+	for d in "${all[@]}"; do
 		[ "${away[$d]:-}" != thaws ] || comes_back "$d"
 		[ "${away[$d]:-}" = disk_is_back ] || disk_dies "$d"
 	done
 	kill_quoin
-	for d in $(seq "$drives"); do
+	for d in "${all[@]}"; do
 		how=${away[$d]:-}
 		[ "$how" = disk_is_back ] || disk_returns "$d"
 		[ "$how" != disk_returns ] || unset "away[$d]"
@@ -255,9 +258,10 @@ start_again() {
 }
 
 play_round() {
-	local i end acts act
+	local i end acts act last=kill
 	rounds=$((rounds + 1)) to_heal=1
-	end=$(one_of kill kill stop nothing nothing "$([ "$storage" = disks ] && echo power || echo kill)")
+	[ "$storage" != disks ] || last=power
+	one_of end kill kill stop nothing nothing "$last"
 	echo "  round $rounds: ends by $end"
 	below_quorum && was_below=1 || was_below=
 	# when things go wrong under load
@@ -266,7 +270,7 @@ play_round() {
 	acts=$((1 + RANDOM % 4))
 	for ((i = 0; i < acts; i++)); do
 		# What comes back to a set that fell may take a part of its history back: not under a load that would call it lost.
-		act=$(one_of "${victims[@]}")
+		one_of act "${victims[@]}"
 		[ -n "${away[$act]:-}" ] && [ -n "$was_below" ] || act_on "$act"
 		! chance 50 || work_begins
 		short_while
@@ -290,14 +294,15 @@ play_round() {
 
 # All is put back and healed, as the daemon says; then as many others as parity allows are away, and what was healed is needed.
 heal_and_prove() {
-	local d gone=()
+	local d how gone=() others=()
 	all_return
 	for d in "${!dead[@]}"; do
 		counted returns_empty
 		comes_back_empty "$d"
 	done
 	if [ -n "$needs_start" ] || chance 50; then
-		[ -z "$QUOIN_PID" ] || end_daemon "$(one_of kill stop)"
+		one_of how kill stop
+		end_daemon "$how"
 		launch
 	fi
 	work_begins
@@ -310,14 +315,18 @@ heal_and_prove() {
 		cat "$TEST_DIR/fsck.out"
 		fail "fsck after healing; $(where)"
 	}
-	mapfile -t gone < <(seq "$drives" | grep -vxF -f <(printf '%s\n' "${victims[@]}" -) | shuf --random-source=<(yes "$RANDOM") -n "$parity")
+	for d in "${all[@]}"; do
+		[[ " ${victims[*]} " == *" $d "* ]] || others+=("$d")
+	done
+	some_of gone "$parity" "${others[@]}"
 	echo "  healed; without ${gone[*]}:"
 	for d in "${gone[@]}"; do
 		mv "$(drive "$d")" "$TEST_DIR/away$d" 2>/dev/null || umount "$(drive "$d")"
 	done
 	launch
 	check "what was healed alone" --may-refuse
-	end_daemon "$(one_of kill stop)"
+	one_of how kill stop
+	end_daemon "$how"
 	for d in "${gone[@]}"; do
 		if [ "$storage" = disks ]; then disk_is_back "$d"; else moved_back "$d"; fi
 	done

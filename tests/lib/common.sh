@@ -111,9 +111,11 @@ expect_within() {
 	done
 }
 
-# For loops that look at something again; never instead of looking.
+# For loops that look at something again; never instead of looking. (Of a pipe that is never written to. Not one for each
+# pause: bash waits for ever for a child that has the number of a process substitution of before, and numbers return.)
+exec {PAUSE_FD}<> <(:)
 pause() {
-	read -r -t "$1" <> <(:) || true
+	read -r -t "$1" -u "$PAUSE_FD" || true
 }
 
 # --- cleaning up -----------------------------------------------------------------------------------------------------

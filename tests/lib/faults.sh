@@ -11,9 +11,25 @@ declare -A dead=() # the daemon will not take it as it is: it must be emptied
 declare -A blank=() # it knows nothing of the set, and has no vote in it until it is in
 declare -A count=() # faults by name
 
+# Choices by the seed are made in the test's own shell: bash seeds RANDOM anew in each subshell.
+# one_of VARIABLE CHOICE...
 one_of() {
+	local variable=$1
+	shift
 	shift $((RANDOM % $#))
-	echo "$1"
+	printf -v "$variable" %s "$1"
+}
+# some_of ARRAY N CHOICE...: N different ones
+some_of() {
+	local -n some=$1
+	local n=$2 i
+	shift 2
+	some=()
+	for (( ; n > 0 && $# > 0; n--)); do
+		i=$((1 + RANDOM % $#))
+		some+=("${!i}")
+		set -- "${@:1:i-1}" "${@:i+1}"
+	done
 }
 chance() {
 	[ $((RANDOM % 100)) -lt "$1" ]
@@ -72,10 +88,11 @@ harm() {
 	/usr/bin/python3 "$TEST_TOP/tests/lib/quoin_harm.py" "$(drive "$1")" "${@:2}" --seed "$RANDOM" >/dev/null
 }
 rots() {
-	local what
-	what=$(one_of seg seg journal index)
+	local what how
+	one_of what seg seg journal index
+	one_of how bits garbage zero shift truncate
 	[ "$what" != journal ] || needs_start=1
-	harm "$1" "$what" "$(one_of bits garbage zero shift truncate)"
+	harm "$1" "$what" "$how"
 }
 needs_start= # the records of journals are read, and made good, at a start
 # One of the two slots of the superblock; a second time it may be the other.
@@ -87,7 +104,10 @@ slot_rots() {
 }
 declare -A slot_is_bad=()
 loses_a_file() {
-	find "$(drive "$1")" -path '*/seg/*' -type f | sort | shuf --random-source=<(yes "$RANDOM") -n 1 | xargs -r rm -f
+	local files lost
+	mapfile -t files <<<"$(find "$(drive "$1")" -path '*/seg/*' -type f | sort)"
+	one_of lost "${files[@]}"
+	rm -f "$lost"
 }
 
 # --- at a start --------------------------------------------------------------------------------------------------------
@@ -105,10 +125,9 @@ is_old() {
 }
 # The daemon does not take it again.
 lost_for_good() {
-	case $(one_of super identity) in
-	super) harm "$1" super garbage ;;
-	identity) harm "$1" identity garbage ;;
-	esac
+	local what
+	one_of what super identity
+	harm "$1" "$what" garbage
 	dead[$1]=1 left[$1]=1 blank[$1]=1
 }
 wiped() {
@@ -118,7 +137,7 @@ wiped() {
 # swapped A B: some of their files have changed places
 swapped() {
 	local what
-	what=$(one_of seg journal index)
+	one_of what seg journal index
 	mv "$(drive "$1")/$what" "$TEST_DIR/swap"
 	mv "$(drive "$2")/$what" "$(drive "$1")/$what"
 	mv "$TEST_DIR/swap" "$(drive "$2")/$what"
