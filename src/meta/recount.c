@@ -15,7 +15,8 @@
  *
  * Entries are first counted where their key says, then continuations hand theirs on to the directory that they belong
  * to, then directories that are shown count in the one above. It is one view, and so as fast as it goes: the index grows
- * with what is changed while it is open. Memory: some 100 bytes for each directory and blob.
+ * with what is changed while it is open. Memory: some 200 bytes for each directory, and for each file with a row of its own.
+ * Of blobs only sums are kept (refs_sum.h); when they tell of a difference all is looked at once more, for the blobs it may be.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "meta/refs_sum.h"
 #include "meta/view_internal.h"
 
 #define STEP_ROWS 1024
@@ -58,8 +60,8 @@ struct bucket_count {
 
 struct blob_count {
 	struct item item;
-	uint64_t refs;
-	bool has_row;
+	uint64_t refs, row_refs;
+	bool has_row, decodes;
 };
 
 struct map_count {
@@ -82,7 +84,10 @@ struct recount {
 	uint64_t rows; /* looked at so far */
 	int differences;
 	struct arena arena;
-	struct hash places, files, buckets, maps, blobs, segments;
+	struct hash places, files, buckets, maps, segments;
+	struct refs_sum *refs; /* of blobs */
+	bool closer;           /* the second look: refs is known, and blobs where it differs are counted one by one */
+	struct hash blobs;     /* of the second look */
 };
 
 typedef void (*row_fn)(struct recount *r, const struct meta_row *row);
@@ -161,9 +166,14 @@ static int scan(struct recount *r, enum meta_table table, row_fn fn)
 
 static void count_extents(struct recount *r, const struct row_extent *e, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (e[i].kind == EXTENT_BLOB)
+	for (unsigned i = 0; i < n; i++) {
+		if (e[i].kind != EXTENT_BLOB)
+			continue;
+		if (!r->closer)
+			refs_named(r->refs, e[i].blob);
+		else if (refs_differ(r->refs, e[i].blob))
 			FIND_OR_ADD(r, blobs, struct blob_count, e[i].blob)->refs++;
+	}
 }
 
 static void count_content(struct recount *r, uint64_t map, const struct row_extent *e, unsigned n)
@@ -213,15 +223,22 @@ static void on_upart(struct recount *r, const struct meta_row *row)
 
 static void on_blob(struct recount *r, const struct meta_row *row)
 {
-	struct blob_count *c = FIND_OR_ADD(r, blobs, struct blob_count, key_id(row));
+	uint64_t id = key_id(row);
 	struct row_blob b;
+	bool decodes = row_blob_decode(row->body, &b) == 0;
 
-	c->has_row = true;
-	if (row_blob_decode(row->body, &b) < 0) {
-		tell(r, "blob %" PRIu64 ": does not decode", c->item.id);
+	if (r->closer && refs_differ(r->refs, id)) {
+		struct blob_count *c = FIND_OR_ADD(r, blobs, struct blob_count, id);
+		c->has_row = true;
+		c->decodes = decodes;
+		c->row_refs = decodes ? b.refs : 0;
+	}
+	if (!decodes) {
+		tell(r, "blob %" PRIu64 ": does not decode", id);
 		return;
 	}
-	compare(r, "blob", c->item.id, "refs", b.refs, c->refs);
+	if (!r->closer)
+		refs_counted(r->refs, id, b.refs);
 	if (b.place != BLOB_JOURNAL)
 		FIND_OR_ADD(r, segments, struct segment_count, b.segment)->live += b.stored_len;
 }
@@ -238,12 +255,14 @@ static void on_segment(struct recount *r, const struct meta_row *row)
 		compare(r, "segment", c->item.id, "live bytes", s.live_bytes, c->live);
 }
 
-static bool blob_has_row(struct hash_node *n, void *arg)
+static bool check_blob(struct hash_node *n, void *arg)
 {
 	const struct blob_count *c = LIST_ENTRY(n, struct blob_count, item.node);
 
 	if (!c->has_row)
 		tell(arg, "blob %" PRIu64 ": %" PRIu64 " extents name it, but it has no row", c->item.id, c->refs);
+	else if (c->decodes)
+		compare(arg, "blob", c->item.id, "refs", c->row_refs, c->refs);
 	return false;
 }
 
@@ -544,25 +563,53 @@ static int recount_blobs(struct recount *r)
 	return 0;
 }
 
-int recount_view(struct meta_view *v, bool (*step)(void *arg, uint64_t rows), void *arg, struct buf *ret)
+static int recount_all(struct recount *r)
 {
-	struct recount r = {.v = v, .out = ret, .step = step, .arg = arg, .arena = ARENA_INIT};
-	struct hash *const tables[] = {&r.places, &r.files, &r.buckets, &r.maps, &r.blobs, &r.segments};
-	int rc;
+	int rc = recount_names(r);
+
+	return rc < 0 ? rc : recount_blobs(r);
+}
+
+static void each_table(struct recount *r, void (*fn)(struct hash *h))
+{
+	struct hash *const tables[] = {&r->places, &r->files, &r->buckets, &r->maps, &r->segments, &r->blobs};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++)
-		hash_init(tables[i]);
-	rc = recount_names(&r);
+		fn(tables[i]);
+}
+
+/* Which blobs it is: silent but for them, the rest has been told. */
+static int look_closer(struct recount *r)
+{
+	struct recount again = {.v = r->v, .step = r->step, .arg = r->arg, .rows = r->rows, .arena = ARENA_INIT,
+				.refs = r->refs, .closer = true};
+
+	each_table(&again, hash_init);
+	int rc = recount_all(&again);
 	if (rc == 0)
-		rc = recount_blobs(&r);
+		hash_each(&again.blobs, check_blob, r);
+	each_table(&again, hash_done);
+	arena_free(&again.arena);
+	return rc;
+}
+
+int recount_view(struct meta_view *v, bool (*step)(void *arg, uint64_t rows), void *arg, struct buf *ret)
+{
+	CLEANUP_FREE struct refs_sum *refs = calloc(1, sizeof *refs);
+	struct recount r = {.v = v, .out = ret, .step = step, .arg = arg, .arena = ARENA_INIT, .refs = refs};
+
+	if (!refs)
+		return -ENOMEM;
+	each_table(&r, hash_init);
+	int rc = recount_all(&r);
 	if (rc == 0) {
 		hash_each(&r.buckets, usage_has_row, &r);
 		hash_each(&r.maps, map_has_row, &r);
-		hash_each(&r.blobs, blob_has_row, &r);
 		hash_each(&r.segments, segment_has_row, &r);
 	}
-	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++)
-		hash_done(tables[i]);
+	each_table(&r, hash_done);
 	arena_free(&r.arena);
+	if (rc == 0 && refs_differ_anywhere(refs))
+		rc = look_closer(&r);
 	return rc < 0 ? rc : r.differences;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "meta/envelope.h"
+#include "meta/refs_sum.h"
 #include "meta/view_internal.h"
 
 static struct publish pub;
@@ -238,6 +239,45 @@ static void wrong_counters_are_told(void **state)
 	differs(0, NULL);
 }
 
+/* Wrong by as much in both directions; one lost beside one that nothing names: no error hides another. */
+static void errors_do_not_make_up_for_each_other(void **state)
+{
+	put_blob(200, 3, BLOB_LARGE, 100);
+	put_blob(201, 1, BLOB_PACKED, 40);
+	differs(2, "blob 200: refs is 3, counted 2\n");
+	differs(2, "blob 201: refs is 1, counted 2\n");
+	put_blob(200, 2, BLOB_LARGE, 100);
+	put_blob(201, 2, BLOB_PACKED, 40);
+	put_blob(204, 1, BLOB_JOURNAL, 1);
+	put_object(20, "b", 1, 999);
+	put_dir(20, 0, DIR_EXPLICIT, 9, 10);
+	put_usage(9, 270, 1);
+	differs(2, "blob 204: refs is 1, counted 0\n");
+	differs(2, "blob 999: 1 extents name it, but it has no row\n");
+}
+
+/* Sums over many ids, in any order, and what they tell of one that is wrong. */
+static void sums_find_the_wrong_one(void **state)
+{
+	struct refs_sum *s = calloc(1, sizeof *s);
+	unsigned suspects = 0;
+
+	assert_non_null(s);
+	for (uint64_t id = 0; id < 100000; id++)
+		refs_counted(s, id, id % 3);
+	for (uint64_t id = 100000; id-- > 0;)
+		for (unsigned i = 0; i < id % 3; i++)
+			refs_named(s, id);
+	assert_false(refs_differ_anywhere(s));
+	refs_named(s, 4711);
+	assert_true(refs_differ_anywhere(s));
+	for (uint64_t id = 0; id < 100000; id++)
+		suspects += refs_differ(s, id);
+	assert_true(refs_differ(s, 4711));
+	assert_in_range(suspects, 1, 30);
+	free(s);
+}
+
 static void lost_rows_are_told(void **state)
 {
 	struct row_entry e = {.kind = ENTRY_DIR, .id = 99};
@@ -260,6 +300,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(right_counters_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_counters_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost_rows_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(errors_do_not_make_up_for_each_other, setup, teardown),
+		cmocka_unit_test(sums_find_the_wrong_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
