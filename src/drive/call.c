@@ -15,6 +15,7 @@
 #include "drive/drive_internal.h"
 
 #define PREWRITE_STEP (16u << 20) /* for each as many bytes that a call writes it may take a timeout more */
+#define NAMESPACE_TIMEOUTS 4      /* a busy disk takes seconds to make, name or remove a large file, and is well */
 
 struct call {
 	struct bounded b;
@@ -96,6 +97,21 @@ static void *copy_of(const struct drive_call *c)
 	return p;
 }
 
+static uint64_t allowed_ns(const struct drive *d, const struct drive_call *c)
+{
+	switch (c->op) {
+	case CALL_OPEN:
+		return d->timeout_ns * (NAMESPACE_TIMEOUTS + (c->flags & DRIVE_PREWRITE ? c->off / PREWRITE_STEP : 0));
+	case CALL_PUNCH:
+	case CALL_MKDIR:
+	case CALL_RENAME:
+	case CALL_UNLINK:
+		return d->timeout_ns * NAMESPACE_TIMEOUTS;
+	default:
+		return d->timeout_ns * (1 + c->len / PREWRITE_STEP);
+	}
+}
+
 static struct call *call_new(struct drive *d, const struct drive_call *c)
 {
 	struct call *k = calloc(1, sizeof *k);
@@ -111,8 +127,7 @@ static struct call *call_new(struct drive *d, const struct drive_call *c)
 	k->c.name = c->name ? strdup(c->name) : NULL;
 	k->c.to = c->to ? strdup(c->to) : NULL;
 	k->c.buf = c->buf ? copy_of(c) : NULL;
-	uint64_t written = c->op == CALL_OPEN && (c->flags & DRIVE_PREWRITE) ? c->off : c->len;
-	k->deadline_ns = clock_mono_ns() + d->timeout_ns * (1 + written / PREWRITE_STEP);
+	k->deadline_ns = clock_mono_ns() + allowed_ns(d, c);
 	if ((!c->name || k->c.name) && (!c->to || k->c.to) && (!c->buf || k->c.buf))
 		return k;
 	call_end(&k->b);
