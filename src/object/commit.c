@@ -114,7 +114,7 @@ static int attempt_once(struct object_commit *c)
 	arena_reset(&c->arena);
 	notifier_changes_free(&c->changes);
 	store_drops_end(c);
-	c->nparts = 0;
+	c->parts.n = 0;
 	rc = meta_view_open(set, &v);
 	if (rc < 0)
 		return rc;
@@ -258,10 +258,10 @@ void commit_fini(struct object_commit *c)
 	c->batch = NULL;
 	notifier_changes_free(&c->changes);
 	arena_free(&c->arena);
-	free(c->drops);
-	free(c->holds);
-	free(c->parts);
-	c->drops = c->holds = c->parts = NULL;
+	free(c->drops.id);
+	free(c->holds.id);
+	free(c->parts.id);
+	c->drops = c->holds = c->parts = (struct store_ids){NULL, 0, 0};
 	cond_destroy(&c->wait_cond);
 	mutex_destroy(&c->wait_lock);
 }
@@ -271,8 +271,8 @@ void commit_fini(struct object_commit *c)
 void commit_applied(struct object_commit *c, struct meta_batch *b)
 {
 	c->applied = true;
-	while (c->nparts > 0)
-		store_parts_reap(c->store, c->parts[--c->nparts]);
+	while (c->parts.n > 0)
+		store_parts_reap(c->store, c->parts.id[--c->parts.n]);
 	if (!list_empty(&c->changes))
 		notifier_apply(c->store->notifier, meta_batch_seq(b), &c->changes);
 	release_all(c);
@@ -280,12 +280,7 @@ void commit_applied(struct object_commit *c, struct meta_batch *b)
 
 void commit_reap_parts(struct object_commit *c, uint64_t upload)
 {
-	if (c->nparts == c->cap_parts) {
-		c->cap_parts = c->cap_parts ? c->cap_parts * 2 : 4;
-		c->parts = realloc(c->parts, c->cap_parts * sizeof c->parts[0]);
-		ASSERT(c->parts != NULL);
-	}
-	c->parts[c->nparts++] = upload;
+	store_ids_must_add(&c->parts, upload);
 }
 
 static struct notify_change *note(struct object_commit *c, enum notify_kind kind, struct str name)

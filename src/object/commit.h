@@ -35,6 +35,13 @@ struct object_commit;
 typedef int (*commit_attempt_fn)(struct object_commit *c, struct meta_view *v, struct meta_batch *b);
 typedef void (*commit_done_fn)(struct object_commit *c, int rc);
 
+struct store_ids { /* a growing list */
+	uint64_t *id;
+	size_t n, cap;
+};
+int store_ids_add(struct store_ids *l, uint64_t id) WARN_UNUSED; /* -ENOMEM */
+void store_ids_must_add(struct store_ids *l, uint64_t id); /* what would be forgotten ends the process */
+
 struct object_commit {
 	/* Set by commit_init and then by the owner, before it runs. */
 	struct object_store *store;
@@ -56,12 +63,9 @@ struct object_commit {
 	bool on_worker, applied, blocking;
 	int rc;
 	struct list changes; /* of struct notify_change, of the last attempt */
-	uint64_t *drops;     /* files whose content this batch drops (store_drop_begin) */
-	unsigned ndrops, cap_drops;
-	uint64_t *holds; /* files that this batch makes orphans: held until it is applied */
-	unsigned nholds, cap_holds;
-	uint64_t *parts; /* uploads whose parts go in the background once this is applied */
-	unsigned nparts, cap_parts;
+	struct store_ids drops; /* files whose content this batch drops (store_drop_begin) */
+	struct store_ids holds; /* files that this batch makes orphans: held until it is applied */
+	struct store_ids parts; /* uploads whose parts go in the background once this is applied */
 	struct work work;
 	struct object_waiter waiter;
 	struct mutex wait_lock; /* LOCK_QUEUE; commit_run sleeps under it until a lock is granted */

@@ -13,8 +13,7 @@ struct store_held {
 	unsigned drops;   /* batches in flight that drop its content */
 	bool orphan;      /* a batch made it one, or tried to */
 	unsigned readers; /* holds that read one state of the content, whatever a mount writes meanwhile */
-	uint64_t *kept;   /* orphans with states that readers of this file may still read */
-	unsigned nkept, cap_kept;
+	struct store_ids kept;   /* orphans with states that readers of this file may still read */
 };
 
 void store_holds_init(struct object_store *s)
@@ -60,9 +59,9 @@ static void drop_if_unused(struct object_store *s, struct store_held *h)
 {
 	if (h->holds > 0 || h->drops > 0)
 		return;
-	ASSERT(h->nkept == 0);
+	ASSERT(h->kept.n == 0);
 	hash_remove(&s->holds, &h->node);
-	free(h->kept);
+	free(h->kept.id);
 	free(h);
 }
 
@@ -92,30 +91,27 @@ bool store_hold_try(struct object_store *s, uint64_t file)
 	return true;
 }
 
-static void reap_all(struct object_store *s, uint64_t *kept, unsigned n)
+static void reap_all(struct object_store *s, struct store_ids *kept)
 {
-	for (unsigned i = 0; i < n; i++)
-		store_orphan_reap(s, kept[i]);
-	free(kept);
+	for (size_t i = 0; i < kept->n; i++)
+		store_orphan_reap(s, kept->id[i]);
+	free(kept->id);
 }
 
 void store_unhold_reader(struct object_store *s, uint64_t file)
 {
 	struct store_held *h;
-	uint64_t *kept = NULL;
-	unsigned n = 0;
+	struct store_ids kept = {NULL, 0, 0};
 
 	mutex_lock(&s->hold_lock);
 	h = find(s, file);
 	ASSERT(h && h->readers > 0);
 	if (--h->readers == 0) {
 		kept = h->kept;
-		n = h->nkept;
-		h->kept = NULL;
-		h->nkept = h->cap_kept = 0;
+		h->kept = (struct store_ids){NULL, 0, 0};
 	}
 	mutex_unlock(&s->hold_lock);
-	reap_all(s, kept, n);
+	reap_all(s, &kept);
 	store_unhold(s, file);
 }
 
@@ -144,14 +140,26 @@ bool store_file_held(struct object_store *s, uint64_t file)
 	return h && h->holds > 0;
 }
 
-static void remember(uint64_t **list, unsigned *n, unsigned *cap, uint64_t id)
+int store_ids_add(struct store_ids *l, uint64_t id)
 {
-	if (*n == *cap) {
-		*cap = *cap ? *cap * 2 : 4;
-		*list = realloc(*list, *cap * sizeof **list);
-		ASSERT(*list != NULL);
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 4;
+		uint64_t *more = realloc(l->id, cap * sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		l->id = more;
+		l->cap = cap;
 	}
-	(*list)[(*n)++] = id;
+	l->id[l->n++] = id;
+	return 0;
+}
+
+void store_ids_must_add(struct store_ids *l, uint64_t id)
+{
+	int rc = store_ids_add(l, id);
+
+	ASSERT(rc == 0);
 }
 
 bool store_drop_begin(struct object_commit *c, uint64_t file)
@@ -164,11 +172,11 @@ bool store_drop_begin(struct object_commit *c, uint64_t file)
 	if (h->holds > 0) {
 		h->orphan = true;
 		h->holds++;
-		remember(&c->holds, &c->nholds, &c->cap_holds, file);
+		store_ids_must_add(&c->holds, file);
 		return true;
 	}
 	h->drops++;
-	remember(&c->drops, &c->ndrops, &c->cap_drops, file);
+	store_ids_must_add(&c->drops, file);
 	return false;
 }
 
@@ -176,10 +184,10 @@ void store_drops_end(struct object_commit *c)
 {
 	struct object_store *s = c->store;
 
-	if (c->ndrops > 0) {
+	if (c->drops.n > 0) {
 		mutex_lock(&s->hold_lock);
-		while (c->ndrops > 0) {
-			struct store_held *h = find(s, c->drops[--c->ndrops]);
+		while (c->drops.n > 0) {
+			struct store_held *h = find(s, c->drops.id[--c->drops.n]);
 
 			ASSERT(h && h->drops > 0);
 			h->drops--;
@@ -188,8 +196,8 @@ void store_drops_end(struct object_commit *c)
 		cond_broadcast(&s->hold_cond);
 		mutex_unlock(&s->hold_lock);
 	}
-	while (c->nholds > 0)
-		store_unhold(s, c->holds[--c->nholds]);
+	while (c->holds.n > 0)
+		store_unhold(s, c->holds.id[--c->holds.n]);
 }
 
 void store_orphan_begin(struct object_commit *c, uint64_t file)
@@ -201,7 +209,7 @@ void store_orphan_begin(struct object_commit *c, uint64_t file)
 	h = find_or_new(s, file);
 	h->orphan = true;
 	h->holds++;
-	remember(&c->holds, &c->nholds, &c->cap_holds, file);
+	store_ids_must_add(&c->holds, file);
 }
 
 bool store_edit_begin(struct object_commit *c, uint64_t file)
@@ -214,7 +222,7 @@ bool store_edit_begin(struct object_commit *c, uint64_t file)
 	if (h->readers > 0)
 		return true;
 	h->drops++;
-	remember(&c->drops, &c->ndrops, &c->cap_drops, file);
+	store_ids_must_add(&c->drops, file);
 	return false;
 }
 
@@ -227,7 +235,7 @@ void store_edit_kept(struct object_store *s, uint64_t file, uint64_t orphan)
 	h = find(s, file);
 	read = h && h->readers > 0;
 	if (read)
-		remember(&h->kept, &h->nkept, &h->cap_kept, orphan);
+		store_ids_must_add(&h->kept, orphan);
 	mutex_unlock(&s->hold_lock);
 	if (!read)
 		store_orphan_reap(s, orphan);

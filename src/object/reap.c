@@ -62,21 +62,6 @@ static void job_commits(struct reap_job *j, const char *what, commit_attempt_fn 
 		log_debug("object", "%s left behind id=%016llx: %s", what, (unsigned long long)j->id, err_text(rc));
 }
 
-static int ids_add(struct store_ids *l, uint64_t id)
-{
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 64;
-		uint64_t *more = realloc(l->id, cap * sizeof *more);
-
-		if (!more)
-			return -ENOMEM;
-		l->id = more;
-		l->cap = cap;
-	}
-	l->id[l->n++] = id;
-	return 0;
-}
-
 /* ---- Orphans ----------------------------------------------------------------------------------------------------------- */
 /* Those that come soon after each other go with one batch: rm -r lets go of thousands, one by one. */
 struct orphans_job {
@@ -200,7 +185,7 @@ void store_orphan_reap(struct object_store *s, uint64_t file)
 	if (store_closing(s))
 		return;
 	mutex_lock(&s->hold_lock);
-	if (ids_add(&s->orphans, file) == 0 && !s->reaping && (j = calloc(1, sizeof *j)) != NULL) {
+	if (store_ids_add(&s->orphans, file) == 0 && !s->reaping && (j = calloc(1, sizeof *j)) != NULL) {
 		j->store = s;
 		j->work.run = orphans_run;
 		s->reaping = true;
@@ -293,7 +278,7 @@ static int ids_of(struct meta_view *v, enum meta_table t, size_t at, bool skip, 
 		uint64_t id = be64_get(row.key.p + at);
 		struct meta_key k;
 
-		rc = ids_add(ret, id);
+		rc = store_ids_add(ret, id);
 		if (rc < 0 || (skip && id == UINT64_MAX))
 			break;
 		key_u64(&k, id + 1);

@@ -34,11 +34,6 @@
 struct notifier;
 struct body_pool;
 
-struct store_ids {
-	uint64_t *id;
-	size_t n, cap;
-};
-
 struct object_store {
 	struct object_params p;
 	struct meta_set *set;
