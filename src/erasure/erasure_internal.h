@@ -312,6 +312,8 @@ void stripe_done(struct stripe *t);
 /* ---- recover.c --------------------------------------------------------------------------------------------------- */
 /* Stripes come from records and rows: what cannot be is damage. */
 bool listed_fits(const struct erasure_set *s, const struct segment_info *i, const struct erasure_stripe *st);
+/* The first block of the slot's file is the header that the segment's row says. */
+bool header_fits(const struct erasure_set *s, const struct segment *seg, unsigned slot, const void *block);
 /* All rows of a stripe with its checksums at hand, to be read from the drives. 0: t->seg is pinned. -QE_CORRUPT. */
 int listed_begin(struct erasure_set *s, const struct erasure_stripe *st, struct stripe *t) WARN_UNUSED;
 

@@ -10,15 +10,6 @@
 #include "erasure/heal_internal.h"
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
-static bool header_good(const struct erasure_healer *h, unsigned slot, const void *block)
-{
-	struct segment_header have;
-	const struct segment_info *i = &h->seg->info;
-
-	return segment_header_decode(block, &have) == 0 && have.info.id == i->id && have.slot == slot &&
-	       have.set == h->set->set && have.info.rotation == i->rotation && have.info.cell_4k == i->cell_4k;
-}
-
 /* The header is as good as a cell: a file is told by it. */
 static void mend_header(struct erasure_healer *h, unsigned slot)
 {
@@ -29,7 +20,7 @@ static void mend_header(struct erasure_healer *h, unsigned slot)
 	if (!block)
 		return;
 	int rc = drive_pread(hs->file, block, SEGMENT_HEADER_BYTES, 0, DRIVE_DIRECT);
-	bool good = rc == 0 && header_good(h, slot, block);
+	bool good = rc == 0 && header_fits(h->set, h->seg, slot, block);
 	pool_put(h->set->blocks, block);
 	if (good || !slot_there(h->set, slot))
 		return;

@@ -77,19 +77,24 @@ static int check_cell(struct erasure_set *s, const struct erasure_stripe *st, co
 	return bad == 0;
 }
 
+bool header_fits(const struct erasure_set *s, const struct segment *seg, unsigned slot, const void *block)
+{
+	const struct segment_info *i = &seg->info;
+	struct segment_header h;
+
+	return segment_header_decode(block, &h) == 0 && h.info.id == i->id && h.set == s->set && h.slot == slot &&
+	       h.info.rotation == i->rotation && h.info.cell_4k == i->cell_4k && h.info.size_4k == i->size_4k;
+}
+
 static int check_header(struct erasure_set *s, const struct segment *seg, unsigned slot, struct drive_file *f)
 {
-	struct segment_header h;
 	void *block;
 	int rc;
 
 	if (posix_memalign(&block, DRIVE_BLOCK, DRIVE_BLOCK) != 0)
 		return -ENOMEM;
 	rc = drive_pread(f, block, DRIVE_BLOCK, 0, DRIVE_DIRECT);
-	if (rc == 0)
-		rc = segment_header_decode(block, &h);
-	if (rc == 0 && (h.info.id != seg->info.id || h.set != s->set || h.slot != slot || h.info.rotation != seg->info.rotation ||
-			h.info.size_4k != seg->info.size_4k))
+	if (rc == 0 && !header_fits(s, seg, slot, block))
 		rc = -QE_CORRUPT;
 	free(block);
 	return rc;
