@@ -282,6 +282,39 @@ static void blob_on_its_way_while_a_drive_is_healed(void **state)
 	}
 }
 
+/* Six drives, two of them parity: one fails in one stripe of a blob, another in a later one, by any of its writes. What is
+ * left is the write quorum, so the blob is written, and whole once they are back. */
+static void a_blob_outlives_two_drives_that_leave(void **state)
+{
+	const uint32_t len = 6u << 20;
+
+	for (unsigned nth = 1; nth <= 7; nth++) {
+		struct fixture f;
+		fixture_start(&f, 6, 2, true);
+		fixture_reopen(&f, ALL(&f));
+		assert_int_equal(put_large(&f, META_DURABLE, 1, 1, len), 0);
+		fail_io(&f, nth % 6, "seg/", DRIVE_IO_WRITE, 1);
+		fail_io(&f, (nth + 2) % 6, "seg/", DRIVE_IO_WRITE, nth);
+		assert_int_equal(put_large(&f, META_DURABLE, 2, 2, len), 0);
+		assert_int_equal(fault_bench_fired(f.bench), nth <= 6 ? 2 : 1);
+		assert_int_equal(check_blob(&f, 2, 2, len), 1);
+		assert_int_equal(put_large(&f, META_DURABLE, 3, 3, len), 0);
+		fixture_kill(&f);
+		fault_bench_power_loss(f.bench, ALL(&f));
+		fault_bench_rule(f.bench, NULL);
+		fixture_reopen(&f, ALL(&f));
+		assert_true(missing_ranges(&f) > 0);
+		assert_int_equal(heal(&f), 1);
+		for (unsigned i = 0; i < 4; i++) /* with index copies */
+			assert_int_equal(meta_checkpoint(f.s), 0);
+		fixture_close(&f);
+		fixture_reopen(&f, ALL(&f) & ~(3u << 2 * (nth % 3)));
+		for (uint64_t k = 1; k <= 3; k++)
+			assert_int_equal(check_blob(&f, k, k, len), 1);
+		fixture_end(&f);
+	}
+}
+
 /* ---- Damage ------------------------------------------------------------------------------------------------------ */
 static void reads_have_damage_repaired(void **state)
 {
@@ -566,6 +599,7 @@ int main(void)
 		cmocka_unit_test(cost_follows_what_lives),
 		cmocka_unit_test(what_cannot_be_made_stays_missing),
 		cmocka_unit_test(blob_on_its_way_while_a_drive_is_healed),
+		cmocka_unit_test(a_blob_outlives_two_drives_that_leave),
 		cmocka_unit_test(reads_have_damage_repaired),
 		cmocka_unit_test(lost_files_come_back_whole),
 		cmocka_unit_test(reads_that_fail_queue_nothing),
