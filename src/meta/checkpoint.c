@@ -51,15 +51,6 @@ static int freeze(struct meta_set *s)
 	return rc;
 }
 
-/* Paced by the journal: while its flushes are slow, the copies wait a little. */
-static void pause_between(void *arg)
-{
-	struct meta_set *s = arg;
-
-	if (!s->p.no_background && s->queue && drive_queue_inflight(s->queue))
-		clock_sleep_ns(NS_PER_MS);
-}
-
 static uint32_t index_slots(struct meta_set *s)
 {
 	uint32_t mask = 0;
@@ -75,8 +66,8 @@ static uint32_t index_slots(struct meta_set *s)
 static int apply_one(void *arg, unsigned slot)
 {
 	struct meta_set *s = arg;
-	struct index_applied did;
-	int rc = index_apply(s->slot[slot].index, publish_frozen(&s->pub), s->frozen_seq, pause_between, s, &did);
+	struct index_applied did = {0};
+	int rc = index_apply_bounded(s, slot, &s->slot[slot].index, publish_frozen(&s->pub), s->frozen_seq, &did);
 
 	if (rc < 0)
 		log_error("meta", "index copy failed and is struck slot=%u error=\"%s\"", slot, err_text(rc));

@@ -44,7 +44,8 @@ bool index_is_whole(struct index *ix)
 /* ---- While serving: a new copy ------------------------------------------------------------------------------------- */
 struct copying {
 	struct meta_set *s;
-	struct index *to;
+	unsigned slot;
+	struct index **to;
 	struct memtable *chunk;
 	uint64_t position;
 };
@@ -52,7 +53,7 @@ struct copying {
 static int flush_chunk(struct copying *c)
 {
 	struct index_applied did;
-	int rc = index_apply(c->to, c->chunk, c->position, NULL, NULL, &did);
+	int rc = index_apply_bounded(c->s, c->slot, c->to, c->chunk, c->position, &did);
 
 	memtable_unref(c->chunk);
 	c->chunk = memtable_new();
@@ -91,9 +92,10 @@ static int copy_table(struct copying *c, struct index_txn *t, unsigned table)
 	return rc;
 }
 
-static int copy_rows(struct meta_set *s, struct index *from, struct index *to)
+/* *to is NULL when its drive did not answer. */
+static int copy_rows(struct meta_set *s, unsigned slot, struct index *from, struct index **to)
 {
-	struct copying c = {.s = s, .to = to, .chunk = memtable_new(), .position = index_position(from)};
+	struct copying c = {.s = s, .slot = slot, .to = to, .chunk = memtable_new(), .position = index_position(from)};
 	struct index_txn *t;
 	int rc = c.chunk ? index_txn_open(from, &t) : -ENOMEM;
 
@@ -163,7 +165,7 @@ static int build(struct meta_set *s, unsigned slot, struct index *from)
 	rc = index_open(to->d->path, s->p.index_map_bytes, true, &ix);
 	if (rc < 0)
 		return rc;
-	rc = copy_rows(s, from, ix);
+	rc = copy_rows(s, slot, from, &ix);
 	if (rc == 0 && !sums_equal(from, ix))
 		rc = -QE_CORRUPT;
 	if (rc < 0) {

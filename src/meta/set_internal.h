@@ -12,7 +12,7 @@
  *   isr.c         drives that leave; the set below W
  *   slot.c        the drive object of a slot: who has it, giving it back
  *   revive.c      the set writes again: R1 to R8 while it serves (Q4)
- *   checkpoint.c, destage.c, payload.c; pack.c: small blobs into packed stripes
+ *   checkpoint.c, destage.c, payload.c; index_bounded.c: an index copy whose drive hangs; pack.c: small blobs into packed stripes
  *   reclaim.c, punch.c, compact.c   space of what is deleted comes back
  *   space.c       what is kept free, so that deletes always work
  *
@@ -422,6 +422,11 @@ uint32_t index_homes(const struct meta_set *s);
 bool index_is_whole(struct index *ix);
 void index_watch(struct set_slot *slot);         /* reports it when it turns bad */
 void index_rebuild_one(struct meta_set *s);      /* (C) */
+
+/* index_bounded.c: (C) index_apply to the copy of the slot, paced. -QE_DRIVE_TIMEOUT: it was given up, *ix is NULL and not to
+ * be closed; the slot's drive leaves. */
+int index_apply_bounded(struct meta_set *s, unsigned slot, struct index **ix, struct memtable *m, uint64_t seq,
+			struct index_applied *ret) WARN_UNUSED;
 
 /* checkpoint.c, destage.c */
 int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;

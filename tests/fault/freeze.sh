@@ -5,7 +5,7 @@
 # A file system that is frozen under load: no call into it returns that would change something, as on a disk that hangs. Both
 # faces go on within drive.timeout, reads are right, the drive is out; when it is thawed it is taken in again while both
 # serve, and healed.
-# The same for a drive that is frozen while nothing is done.
+# The same for a drive that is frozen while nothing is done, and over checkpoints.
 set -euo pipefail
 . "$(dirname "$0")/../lib/common.sh"
 requires jq mkfs.ext4 fsfreeze
@@ -16,7 +16,7 @@ requires_fuse
 # given
 make_disks 4 700M
 on_exit 'for i in 1 2 3 4; do fsfreeze -u "$TEST_DIR/drive$i" 2>/dev/null; umount -l "$TEST_DIR/drive$i" 2>/dev/null; done'
-start_quoin 4 --set drive.timeout=1s --set journal.window=1s
+start_quoin 4 --set drive.timeout=2s --set journal.window=1s
 make_tree 1
 
 state_is() {
@@ -61,6 +61,26 @@ fsfreeze -f "$(drive 3)"
 faces_serve idle
 expect_within 20 state_is 3 out
 thaw 3
+
+# when one is frozen, then checkpoints are made without it: more is written than the journal holds
+checkpoints() {
+	"$QUOIN" admin service list --json | jq '[.. | objects | select(.name? == "checkpoint") | .cycle] | add'
+}
+fsfreeze -f "$(drive 4)"
+before=$(checkpoints)
+random_file "$TEST_DIR/small" 30000
+more_checkpoints() {
+	local i
+	for ((i = 0; i < 400; i++)); do
+		timeout 10 cp "$TEST_DIR/small" "$(mnt)/known/small$i"
+	done
+	[ "$(checkpoints)" -ge $((before + 2)) ]
+}
+expect_within 90 more_checkpoints
+expect_within 20 state_is 4 out
+verify_tree
+thaw 4
+verify_tree
 
 # and a stop and a start find everything
 restart_quoin
