@@ -30,7 +30,7 @@ static int teardown_file(void **state)
 
 static void count_done(struct drive_io *io)
 {
-	__atomic_fetch_add(&done_count, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&done_count, 1, __ATOMIC_RELEASE);
 }
 
 static void reap_all(struct drive_queue *q)
@@ -277,9 +277,9 @@ static bool done_within(unsigned n, uint64_t ns)
 {
 	uint64_t end = clock_mono_ns() + ns;
 
-	while (__atomic_load_n(&done_count, __ATOMIC_RELAXED) < n && clock_mono_ns() < end)
+	while (__atomic_load_n(&done_count, __ATOMIC_ACQUIRE) < n && clock_mono_ns() < end)
 		clock_sleep_ns(NS_PER_MS);
-	return __atomic_load_n(&done_count, __ATOMIC_RELAXED) >= n;
+	return __atomic_load_n(&done_count, __ATOMIC_ACQUIRE) >= n;
 }
 
 static void submit_blocks(struct drive_queue *q, struct drive_io *io, uint8_t *w)
