@@ -20,15 +20,18 @@ keep_copies() {
 		cp -a --sparse=always "$(drive "$d")/seg" "$TEST_DIR/good/drive$d/"
 	done
 }
-# Every segment file of the drive holds what it did; room behind the last cell, all zeros, may be lacking.
+# DRIVE FILE: a segment file holds what it did; room behind the last cell, all zeros, may be lacking.
+same_file() {
+	local good=$TEST_DIR/good/drive$1/$2 now size
+	now=$(drive "$1")/$2
+	size=$(stat -c %s "$now" 2>/dev/null) || return 1
+	cmp -s -n "$size" "$good" "$now" || return 1
+	[ "$(tail -c "+$((size + 1))" "$good" | tr -d '\0' | head -c 1 | wc -c)" = 0 ]
+}
 same_segments() {
-	local f good bad size
+	local f
 	for f in $(cd "$TEST_DIR/good/drive$1" && find seg -name '*.seg'); do
-		good=$TEST_DIR/good/drive$1/$f
-		bad=$(drive "$1")/$f
-		size=$(stat -c %s "$bad" 2>/dev/null) || return 1
-		cmp -s -n "$size" "$good" "$bad" || return 1
-		[ "$(tail -c "+$((size + 1))" "$good" | tr -d '\0' | head -c 1 | wc -c)" = 0 ] || return 1
+		same_file "$1" "$f" || return 1
 	done
 }
 all_same() {
@@ -120,7 +123,7 @@ wait_ready
 s3curl /heal/large1 -o "$TEST_DIR/back"
 cmp "$TEST_DIR/data/large1" "$TEST_DIR/back"
 file_back() {
-	cmp -s "$dir/$file" "$TEST_DIR/good/${dir##*/}/$file"
+	same_file "${dir##*/drive}" "$file"
 }
 expect_within 30 file_back
 stop_quoin
