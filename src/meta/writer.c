@@ -178,7 +178,8 @@ static bool flush_needed(struct meta_set *s)
 {
 	uint64_t durable = meta_durable_seq(s), applied = publish_applied_seq(&s->pub);
 
-	if (applied == durable)
+	/* While the record that changes the ISR is still being written, a round makes nothing durable (Q2). */
+	if (applied == durable || s->isr_pending > applied)
 		return false;
 	return !list_empty(&s->wait_durable) || s->flush_wanted || s->isr_pending ||
 	       __atomic_load_n(&s->flush_upto, __ATOMIC_SEQ_CST) > durable;

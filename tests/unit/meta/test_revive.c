@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -207,6 +208,35 @@ static void hung_write_keeps_its_drive_out_H33(void **state)
 	fixture_reopen(&f, ALL(&f));
 	assert_int_equal(get(&f, 2), 22);
 	assert_int_equal(get(&f, 4), 44);
+	expect_counters(&f);
+	fixture_end(&f);
+}
+
+/* The record that removes one drive hangs on another: until that has its timeout too there is nothing that a flush could make
+ * durable, and the leader comes back to find out. (It went round for ever, with the writer's lock.) */
+static void a_second_drive_may_hang_while_the_first_leaves(void **state)
+{
+	start(4, 2);
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	assert_int_equal(put(&f, META_ORDERED, 2, 22), 0);
+	fault_bench_rule(f.bench, &(struct fault_rule){
+		.kind = FAULT_HANG, .slot = 2, .name = "journal/", .op = DRIVE_IO_WRITE, .nth = 1});
+	isr_slot_error(f.s, 3, -EIO);
+	alarm(60);
+	for (unsigned i = 0; i < 10000 && meta_writable(f.s); i++) {
+		meta_drive(f.s);
+		meta_tick(f.s);
+		clock_sleep_ns(NS_PER_MS);
+	}
+	alarm(0);
+	assert_false(meta_writable(f.s));
+	assert_int_equal(get(&f, 1), 11);
+	fault_bench_rule(f.bench, NULL);
+	fault_bench_release(f.bench);
+	fixture_kill(&f);
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(get(&f, 1), 11);
+	assert_int_equal(get(&f, 2), 22);
 	expect_counters(&f);
 	fixture_end(&f);
 }
@@ -763,6 +793,7 @@ int main(void)
 		cmocka_unit_test(cell_lost_with_its_drive_H25),
 		cmocka_unit_test(failed_flush_is_not_read_back_H26),
 		cmocka_unit_test(hung_write_keeps_its_drive_out_H33),
+		cmocka_unit_test(a_second_drive_may_hang_while_the_first_leaves),
 		cmocka_unit_test(a_write_under_way_keeps_its_drive_out),
 		cmocka_unit_test(what_was_durable_is_not_given_up),
 		cmocka_unit_test(what_nobody_kept_is_gone_and_its_numbers_too),
