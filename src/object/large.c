@@ -20,6 +20,12 @@ struct large_buf {
 	uint32_t len;
 };
 
+/* What goes on when there is room again; it is called once for each time that it was told to wait. */
+struct large_resume {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
 struct large {
 	struct object_store *store;
 	uint64_t size; /* announced, or UINT64_MAX */
@@ -34,8 +40,8 @@ struct large {
 	unsigned out;  /* buffers that are not free */
 	unsigned refs; /* owner, job, buffers in the writer, a wait in the pool */
 	bool running, ended, aborted;
-	void (*resume)(void *arg);
-	void *resume_arg;
+	struct large_resume for_own;  /* waits for one of buf */
+	struct large_resume for_pool; /* waits for memory */
 	struct body_wait wait;
 	int rc; /* first error */
 
@@ -105,26 +111,24 @@ static void unref(struct large *l)
 		large_destroy(l);
 }
 
-/* The receiving side may go on: it asked for room and there was none. */
-static void wake(struct large *l)
+/* The receiving side may go on if it waits for this. */
+static void wake(struct large *l, struct large_resume *r)
 {
-	void (*resume)(void *arg);
-	void *arg;
+	struct large_resume now;
 
 	mutex_lock(&l->lock);
-	resume = l->aborted ? NULL : l->resume;
-	arg = l->resume_arg;
-	l->resume = NULL;
+	now = *r;
+	r->fn = NULL;
 	mutex_unlock(&l->lock);
-	if (resume)
-		resume(arg);
+	if (now.fn)
+		now.fn(now.arg);
 }
 
 static void pool_ready(struct body_wait *w)
 {
 	struct large *l = CONTAINER_OF(w, struct large, wait);
 
-	wake(l);
+	wake(l, &l->for_pool);
 	unref(l);
 }
 
@@ -139,7 +143,7 @@ static struct large_buf *buf_free_locked(struct large *l)
 }
 
 /* A buffer becomes current: 1; 0 later (resume is noted); < 0. */
-static int take_buffer(struct large *l, void (*resume)(void *arg), void *arg)
+static int take_buffer(struct large *l, struct large_resume later)
 {
 	struct large_buf *b;
 	int rc;
@@ -149,10 +153,13 @@ static int take_buffer(struct large *l, void (*resume)(void *arg), void *arg)
 	mutex_lock(&l->lock);
 	rc = l->rc;
 	b = rc == 0 ? buf_free_locked(l) : NULL;
-	l->resume = rc == 0 ? resume : NULL;
-	l->resume_arg = arg;
-	if (b)
+	/* Only what it will wait for may resume it: another buffer may come back at any moment from here on. */
+	if (b) {
+		l->for_pool = later;
 		l->refs++; /* for pool_ready */
+	} else if (rc == 0) {
+		l->for_own = later;
+	}
 	mutex_unlock(&l->lock);
 	if (rc < 0 || !b)
 		return rc;
@@ -161,7 +168,7 @@ static int take_buffer(struct large *l, void (*resume)(void *arg), void *arg)
 		return 0; /* pool_ready gives the reference back */
 	mutex_lock(&l->lock);
 	l->refs--;
-	l->resume = NULL;
+	l->for_pool.fn = NULL;
 	l->out++;
 	b->len = 0;
 	l->cur = b;
@@ -178,7 +185,7 @@ void *large_room(struct large *l, ssize_t *ret_len, void (*resume)(void *arg), v
 		return NULL;
 	}
 	if (!l->cur) {
-		int rc = take_buffer(l, resume, arg);
+		int rc = take_buffer(l, (struct large_resume){resume, arg});
 
 		if (rc <= 0) {
 			*ret_len = rc;
@@ -241,7 +248,7 @@ static void buf_release(void *arg)
 	b->p = NULL;
 	l->out--;
 	mutex_unlock(&l->lock);
-	wake(l);
+	wake(l, &l->for_own);
 	unref(l);
 }
 
@@ -410,7 +417,7 @@ void large_free(struct large *l)
 	if (start)
 		l->refs++;
 	l->aborted = true;
-	l->resume = NULL;
+	l->for_own.fn = l->for_pool.fn = NULL;
 	cur = l->cur;
 	l->cur = NULL;
 	mutex_unlock(&l->lock);

@@ -84,7 +84,8 @@ struct object_put;
 /* Resolves nothing yet but the bucket and, for parts, the upload. The strings of args are copied. */
 int object_put_begin(struct object_store *s, struct op_ctx *ctx, const struct object_put_args *a, struct object_put **ret) WARN_UNUSED;
 /* Where the next body bytes may be received: up to *ret_len bytes at the returned address; NULL with *ret_len = 0: wait
- * (resume is called once, from any thread, when there is room again), NULL with an error in *ret_len < 0. */
+ * (resume is called once, from any thread, when there is room again, also before this returns; never when there was
+ * room), NULL with an error in *ret_len < 0. */
 void *object_put_room(struct object_put *p, ssize_t *ret_len, void (*resume)(void *arg), void *arg);
 int object_put_filled(struct object_put *p, size_t len) WARN_UNUSED; /* that many bytes were put there */
 /* The body is complete: digests become known. done may come from a worker (large bodies) or at once inside the call. */

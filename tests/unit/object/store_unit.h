@@ -181,6 +181,13 @@ static inline int fix_wait_for(struct fix_wait *w)
 	return w->rc;
 }
 
+static inline bool fix_woken(struct fix_wait *w)
+{
+	MUTEX_GUARD(&w->lock);
+
+	return w->done;
+}
+
 /* Bytes of a body, by position and seed. */
 static inline void fix_bytes(uint8_t *p, size_t n, uint64_t at, uint64_t seed)
 {
@@ -209,6 +216,8 @@ static inline int fix_put_body(struct object_put *p, uint64_t len, uint64_t seed
 			fix_wait_for(&w);
 			continue;
 		}
+		if (fix_woken(&w))
+			return -EPROTO; /* resumed, but not told to wait */
 		n = (ssize_t)MIN((uint64_t)n, len - at);
 		fix_bytes(room, (size_t)n, at, seed);
 		rc = object_put_filled(p, (size_t)n);

@@ -2,6 +2,8 @@
  *
  * Objects: what is put is read back, replaced, copied, deleted; conditions; attributes; what a held file keeps.
  */
+#include "base/clock.h"
+#include "object/body.h"
 #include "unit/object/store_unit.h"
 
 static int setup(void **state)
@@ -63,6 +65,50 @@ static void a_body_of_unknown_size_is_kept_whole(void **state)
 		assert_int_equal(fix_put_args(f, &a, sizes[i], i, NULL), 0);
 		fix_assert_content(f, a.key, sizes[i], i);
 	}
+}
+
+/* What the pool of buffers did, of the calls that went through it since a count was begun. */
+static struct {
+	_Atomic bool counts;
+	_Atomic unsigned out;
+} bodies;
+
+void *__real_body_get(struct body_pool *p, struct body_wait *w);
+void *__wrap_body_get(struct body_pool *p, struct body_wait *w);
+void __real_body_put(struct body_pool *p, void *buf);
+void __wrap_body_put(struct body_pool *p, void *buf);
+
+/* Whoever asks gets his buffer when all others have come back and are being told so. */
+void *__wrap_body_get(struct body_pool *p, struct body_wait *w)
+{
+	void *buf;
+
+	if (!bodies.counts)
+		return __real_body_get(p, w);
+	while (bodies.out > 0)
+		clock_sleep_ns(NS_PER_MS / 10);
+	clock_sleep_ns(5 * NS_PER_MS);
+	buf = __real_body_get(p, w);
+	bodies.out += buf != NULL;
+	return buf;
+}
+
+void __wrap_body_put(struct body_pool *p, void *buf)
+{
+	__real_body_put(p, buf);
+	if (bodies.counts && buf)
+		bodies.out--;
+}
+
+/* Who is told to wait is resumed, and nobody else: a resume too many would be taken for the end of the body. */
+static void who_has_room_is_not_resumed(void **state)
+{
+	struct fix *f = *state;
+
+	bodies.counts = true;
+	assert_int_equal(fix_put(f, STR_LIT("room"), 12u << 20, 5), 0);
+	bodies.counts = false;
+	fix_assert_content(f, STR_LIT("room"), 12u << 20, 5);
 }
 
 static void digests_are_those_of_the_body(void **state)
@@ -455,6 +501,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(bodies_of_any_size_are_read_back),
 		T(a_body_of_unknown_size_is_kept_whole),
+		T(who_has_room_is_not_resumed),
 		T(digests_are_those_of_the_body),
 		T(a_short_body_leaves_no_trace),
 		T(replacing_and_deleting_keep_counters),
