@@ -9,7 +9,10 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "meta/set_internal.h"
 #include "meta/view_struct_internal.h"
+
+#define PAGE_ROWS 4096
 
 int meta_iter_open(struct meta_view *v, enum meta_table t, struct meta_iter **ret)
 {
@@ -173,4 +176,29 @@ int meta_iter_next(struct meta_iter *it, struct meta_row *ret)
 	int rc = pass(it);
 
 	return rc < 0 ? rc : pick(it, ret);
+}
+
+int rows_page(struct meta_set *s, enum meta_table t, struct meta_key *from, rows_fn fn, void *arg)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	struct meta_iter *it;
+	struct meta_row row;
+	unsigned seen = 0;
+	int told = 0, rc = meta_view_open(s, &v);
+
+	if (rc == 0)
+		rc = meta_iter_open(v, t, &it);
+	if (rc < 0)
+		return rc;
+	for (rc = meta_iter_seek(it, from->b, from->len, &row); rc > 0; rc = meta_iter_next(it, &row)) {
+		if (seen++ == PAGE_ROWS)
+			break;
+		told = fn(arg, &row);
+		if (told != 0)
+			break;
+	}
+	if (rc > 0)
+		key_str(from, row.key);
+	meta_iter_close(it);
+	return told < 0 ? told : told > 0 ? 0 : rc;
 }

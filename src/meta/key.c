@@ -84,6 +84,14 @@ void key_missing(struct meta_key *k, uint8_t slot, uint64_t segment, uint32_t fr
 	add_u32(k, from_4k);
 }
 
+void key_reclaim(struct meta_key *k, uint64_t seq, uint64_t segment, uint32_t from_4k)
+{
+	k->len = 0;
+	add_u64(k, seq);
+	add_u64(k, segment);
+	add_u32(k, from_4k);
+}
+
 void key_map(struct meta_key *k, uint64_t map, uint8_t kind, uint64_t offset)
 {
 	key_u64(k, map);

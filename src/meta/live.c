@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "meta/heal_internal.h"
 
-#define PAGE_ROWS 4096
 #define PAGE_STRIPES 512
 #define LIVE_MAX (2u << 20) /* places in memory: 48 MiB; a segment of 1 GiB has at most 256 Ki */
 
@@ -74,29 +73,22 @@ static int visit_blob(struct meta_healer *h, void *arg, const struct meta_row *r
 	return add_blob(h, &(struct live_blob){r.segment, be64_get(row->key.p), r.offset_4k, (uint32_t)r.stored_len});
 }
 
+struct of_healer {
+	struct meta_healer *h;
+	live_row_fn fn;
+	void *arg;
+};
+
+static int row_of_healer(void *arg, const struct meta_row *row)
+{
+	const struct of_healer *o = arg;
+
+	return o->fn(o->h, o->arg, row);
+}
+
 int live_page(struct meta_healer *h, enum meta_table t, struct meta_key *from, live_row_fn fn, void *arg)
 {
-	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct meta_iter *it;
-	struct meta_row row;
-	unsigned seen = 0;
-	int bad = 0, rc = meta_view_open(h->s, &v);
-
-	if (rc == 0)
-		rc = meta_iter_open(v, t, &it);
-	if (rc < 0)
-		return rc;
-	for (rc = meta_iter_seek(it, from->b, from->len, &row); rc > 0; rc = meta_iter_next(it, &row)) {
-		if (seen++ == PAGE_ROWS)
-			break;
-		bad = fn(h, arg, &row);
-		if (bad < 0)
-			break;
-	}
-	if (rc > 0)
-		key_str(from, row.key);
-	meta_iter_close(it);
-	return bad < 0 ? bad : rc;
+	return rows_page(h->s, t, from, row_of_healer, &(struct of_healer){h, fn, arg});
 }
 
 int live_collect(struct meta_healer *h, uint64_t from, unsigned kinds, bool (*wanted)(void *arg, uint64_t segment), void *arg)

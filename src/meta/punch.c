@@ -15,9 +15,8 @@
 #include "base/codec.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "meta/set_internal.h"
+#include "meta/heal_internal.h"
 
-#define PAGE_ROWS 4096
 #define RUN_ROWS 1000  /* of one batch */
 #define DEAD_MAX 65536 /* in memory; the others wait for the next time */
 
@@ -34,13 +33,16 @@ struct punching {
 };
 
 /* ---- What is dead ------------------------------------------------------------------------------------------------- */
-static int note(struct punching *p, const struct meta_row *row)
+static int note(void *arg, const struct meta_row *row)
 {
+	struct punching *p = arg;
 	struct row_reclaim r;
 	struct segment_info info;
 
 	if (row->key.len != 20 || row_reclaim_decode(row->body, &r) < 0)
 		return -QE_CORRUPT;
+	if (be64_get(row->key.p) > p->upto)
+		return 1;
 	uint64_t segment = be64_get(row->key.p + 8);
 	uint32_t from_4k = be32_get(row->key.p + 16);
 	if (!erasure_segment_get(p->s->erasure, segment, &info) || info.state != SEGMENT_SEALED || info.cls != SEGMENT_LARGE)
@@ -53,36 +55,6 @@ static int note(struct punching *p, const struct meta_row *row)
 		return -ENOMEM;
 	*d = (struct dead){segment, be64_get(row->key.p), from_4k, (uint32_t)to_4k};
 	return 0;
-}
-
-/* 1: the next page begins at *from. */
-static int note_page(struct punching *p, struct meta_key *from)
-{
-	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct meta_iter *it;
-	struct meta_row row;
-	unsigned seen = 0;
-	int bad = 0, rc = meta_view_open(p->s, &v);
-
-	if (rc == 0)
-		rc = meta_iter_open(v, TABLE_RECLAIM, &it);
-	if (rc < 0)
-		return rc;
-	for (rc = meta_iter_seek(it, from->b, from->len, &row); rc > 0; rc = meta_iter_next(it, &row)) {
-		if (seen++ == PAGE_ROWS)
-			break;
-		if (row.key.len >= 8 && be64_get(row.key.p) > p->upto) {
-			rc = 0;
-			break;
-		}
-		bad = note(p, &row);
-		if (bad < 0)
-			break;
-	}
-	if (rc > 0)
-		key_str(from, row.key);
-	meta_iter_close(it);
-	return bad < 0 ? bad : rc;
 }
 
 static int by_place(const void *a, const void *b)
@@ -100,7 +72,7 @@ static int find(struct punching *p)
 	int rc;
 
 	do
-		rc = note_page(p, &k);
+		rc = rows_page(p->s, TABLE_RECLAIM, &k, note, p);
 	while (rc > 0 && p->dead.n < DEAD_MAX);
 	if (rc >= 0 && p->dead.n)
 		qsort(p->dead.p, p->dead.n, sizeof(struct dead), by_place);
@@ -129,16 +101,12 @@ static int forget_rows(struct punching *p, unsigned i, unsigned n, uint32_t unit
 {
 	struct meta_batch *b = meta_batch_new(p->s, META_DURABLE, OP_HEAL);
 	struct meta_key k;
-	uint8_t raw[20];
 
 	if (!b)
 		return -ENOMEM;
 	b->internal = true;
 	for (unsigned j = i; j < i + n; j++) {
-		be64_put(raw, at(p, j)->seq);
-		be64_put(raw + 8, at(p, j)->segment);
-		be32_put(raw + 16, at(p, j)->from_4k);
-		key_str(&k, (struct str){(const char *)raw, sizeof raw});
+		key_reclaim(&k, at(p, j)->seq, at(p, j)->segment, at(p, j)->from_4k);
 		meta_batch_del(b, TABLE_RECLAIM, &k);
 	}
 	batch_segment(b, &(struct segment_info){.id = at(p, i)->segment, .punched_4k = units}, 0, 0);
@@ -183,9 +151,7 @@ static bool is_due(struct punching *p)
 	struct meta_set *s = p->s;
 
 	p->upto = MIN(__atomic_load_n(&s->checkpoint_seq, __ATOMIC_RELAXED), publish_view_seq_min(&s->pub));
-	mutex_lock(&s->writer);
-	p->slots = s->in_mask & ~s->fail_mask;
-	writer_unlock(s);
+	p->slots = heal_slots(s);
 	bool all_in = p->slots == (1u << s->n) - 1;
 	return p->upto > s->punched_seq && (all_in || space_is_short(s));
 }

@@ -20,7 +20,7 @@
 #include "base/codec.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "meta/set_internal.h"
+#include "meta/heal_internal.h"
 
 #define RUN_SEGMENTS 64 /* of one run */
 #define PAGE_ROWS 1000
@@ -74,9 +74,8 @@ static void trim(struct reclaim *r)
 {
 	struct meta_set *s = r->s;
 
-	mutex_lock(&s->writer);
-	uint32_t in = s->in_mask & ~s->fail_mask;
-	writer_unlock(s);
+	uint32_t in = heal_slots(s);
+
 	for (unsigned i = 0; i < r->tailed.n && !__atomic_load_n(&s->stopping, __ATOMIC_RELAXED); i++)
 		erasure_segment_trim(s->erasure, *VEC_AT(&r->tailed, uint64_t, i), in);
 }

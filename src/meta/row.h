@@ -38,6 +38,7 @@ void key_str(struct meta_key *k, struct str s);                   /* s.len <= 51
 void key_bsum(struct meta_key *k, uint64_t blob, uint8_t kind, uint32_t n);
 void key_stripe(struct meta_key *k, uint64_t segment, uint32_t offset_4k);
 void key_missing(struct meta_key *k, uint8_t slot, uint64_t segment, uint32_t from_4k);
+void key_reclaim(struct meta_key *k, uint64_t seq, uint64_t segment, uint32_t from_4k);
 void key_map(struct meta_key *k, uint64_t map, uint8_t kind, uint64_t offset); /* kind 0: head (no offset), 1: run */
 void key_upart(struct meta_key *k, uint64_t upload, uint16_t part);
 

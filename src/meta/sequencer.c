@@ -359,12 +359,8 @@ static void put_reclaim(struct group *g, struct meta_batch *b, uint64_t seq, con
 {
 	CLEANUP_BUF struct buf body = BUF_INIT;
 	struct meta_key k;
-	uint8_t raw[20];
 
-	be64_put(raw, seq);
-	be64_put(raw + 8, r->segment);
-	be32_put(raw + 16, r->offset_4k);
-	key_str(&k, (struct str){(const char *)raw, sizeof raw});
+	key_reclaim(&k, seq, r->segment, r->offset_4k);
 	row_reclaim_encode(&body, &(struct row_reclaim){.len = r->stored_len});
 	batch_op(b, TABLE_RECLAIM, key_of(&k), false, buf_str(&body));
 }

@@ -432,6 +432,11 @@ int index_apply_bounded(struct meta_set *s, unsigned slot, struct index **ix, st
 int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;
 int destage_run(struct meta_set *s) WARN_UNUSED;
 
+/* iter.c: fn for a page of the table's rows from *from on, in a view of its own. 1: the next page begins at *from; 0: that was
+ * the last, or fn returned > 0: it wants no more; or the first error of fn. */
+typedef int (*rows_fn)(void *arg, const struct meta_row *row);
+int rows_page(struct meta_set *s, enum meta_table t, struct meta_key *from, rows_fn fn, void *arg) WARN_UNUSED;
+
 /* payload.c: 1 the blob's row, valid until the view is closed; 0: none. */
 int blob_row_get(struct meta_view *v, uint64_t blob, struct row_blob *ret) WARN_UNUSED;
 /* Checksums [first, first + n) of a blob, from its row or the runs behind it. */

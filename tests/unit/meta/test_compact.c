@@ -3,7 +3,7 @@
  * Compaction: what lives of mostly dead segments moves, the segments go, and nobody who reads, deletes or pulls a plug
  * meanwhile notices.
  */
-#include "set_fixture.h"
+#include "heal_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 #define LARGE 100000u /* a run of three dead ones is too short for a hole */
 #define STAYS(key) ((key) % 4 == 0)
 
-static uint32_t size_of(uint64_t key)
+static uint32_t bytes_of(uint64_t key)
 {
 	return (key < KEYS ? SMALL : LARGE) + (uint32_t)key;
 }
@@ -33,9 +33,9 @@ static void start(struct fixture *f, bool faulty)
 	f->p.segment_size = 1u << 20;
 	fixture_reopen(f, ALL(f));
 	for (uint64_t k = 0; k < KEYS; k++)
-		assert_int_equal(put_blob(f, META_DURABLE, k, k, size_of(k)), 0);
+		assert_int_equal(put_blob(f, META_DURABLE, k, k, bytes_of(k)), 0);
 	for (uint64_t k = KEYS; k < ALL_KEYS; k++)
-		assert_int_equal(put_large(f, META_DURABLE, k, k, size_of(k)), 0);
+		assert_int_equal(put_large(f, META_DURABLE, k, k, bytes_of(k)), 0);
 	assert_int_equal(meta_checkpoint(f->s), 0);
 }
 
@@ -59,7 +59,7 @@ static void start_mostly_dead(struct fixture *f, bool faulty)
 static void expect_rest(struct fixture *f)
 {
 	for (uint64_t k = 0; k < ALL_KEYS; k++)
-		assert_int_equal(check_blob(f, k, k, size_of(k)), STAYS(k));
+		assert_int_equal(check_blob(f, k, k, bytes_of(k)), STAYS(k));
 	expect_counters(f);
 }
 
@@ -131,7 +131,7 @@ static void mostly_dead_segments_go(void **state)
 	fixture_kill(&f);
 	fixture_reopen(&f, 1u << 1 | 1u << 2);
 	for (uint64_t k = 0; k < ALL_KEYS; k++)
-		assert_int_equal(check_blob(&f, k, k, size_of(k)), STAYS(k));
+		assert_int_equal(check_blob(&f, k, k, bytes_of(k)), STAYS(k));
 	fixture_end(&f);
 }
 
@@ -191,9 +191,9 @@ static void who_reads_the_old_place_goes_on(void **state)
 	checkpoints(&f);
 	for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
 		assert_true(object_find(v, keys[i], &e));
-		assert_int_equal(meta_blob_read(v, e.obj.extent[0].blob, 0, size_of(keys[i]), have, 0), 0);
-		pattern(keys[i], want, size_of(keys[i]));
-		assert_memory_equal(have, want, size_of(keys[i]));
+		assert_int_equal(meta_blob_read(v, e.obj.extent[0].blob, 0, bytes_of(keys[i]), have, 0), 0);
+		pattern(keys[i], want, bytes_of(keys[i]));
+		assert_memory_equal(have, want, bytes_of(keys[i]));
 	}
 	unsigned pinned = segment_files(&f, 0);
 	meta_view_close(v);
@@ -230,7 +230,7 @@ static void what_is_deleted_meanwhile_stays_deleted(void **state)
 	assert_int_equal(compact_with(&f, drop_one, &m, &c), 1);
 	assert_true(m.next < KEYS / 2); /* all large ones, and small ones */
 	for (uint64_t k = 0; k < ALL_KEYS; k++)
-		assert_int_equal(check_blob(&f, k, k, size_of(k)), k < m.next && STAYS(k));
+		assert_int_equal(check_blob(&f, k, k, bytes_of(k)), k < m.next && STAYS(k));
 	expect_counters(&f);
 	checkpoints(&f);
 	expect_counters(&f);
@@ -250,14 +250,12 @@ static void a_drive_that_is_away(void **state)
 	drive_given_back(&f, 3);
 	assert_int_equal(drive_joins(&f, 3), 0);
 	checkpoints(&f);
-	struct meta_healer *h = meta_healer_new(f.s, always, NULL);
-	assert_int_equal(meta_heal_missing(h), 1);
-	meta_healer_free(h);
+	assert_int_equal(heal(&f), 1);
 	expect_rest(&f);
 	fixture_kill(&f);
 	fixture_reopen(&f, 1u << 0 | 1u << 3);
 	for (uint64_t k = 0; k < ALL_KEYS; k++)
-		assert_int_equal(check_blob(&f, k, k, size_of(k)), STAYS(k));
+		assert_int_equal(check_blob(&f, k, k, bytes_of(k)), STAYS(k));
 	fixture_end(&f);
 }
 
@@ -289,10 +287,10 @@ static void an_unreadable_segment_stays(void **state)
 	fixture_reopen(&f, ALL(&f));
 	struct meta_compacted c = compact(&f);
 	assert_true(c.blobs < REST && c.blobs > REST - 10);
-	assert_true(check_blob(&f, KEYS, KEYS, size_of(KEYS)) < 0);
+	assert_true(check_blob(&f, KEYS, KEYS, bytes_of(KEYS)) < 0);
 	assert_int_equal(segment_of(&f, KEYS), lost);
 	for (uint64_t k = 0; k < KEYS; k++)
-		assert_int_equal(check_blob(&f, k, k, size_of(k)), STAYS(k));
+		assert_int_equal(check_blob(&f, k, k, bytes_of(k)), STAYS(k));
 	expect_counters(&f);
 	fixture_end(&f);
 }

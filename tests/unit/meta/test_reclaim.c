@@ -2,7 +2,7 @@
  *
  * Space that comes back: of dead segments, of files that nothing names, of the unused rest of sealed segments.
  */
-#include "set_fixture.h"
+#include "heal_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,9 +200,7 @@ static void a_healed_file_ends_with_its_segment(void **state)
 	drive_given_back(&f, 3);
 	make_blank(&f, 3);
 	assert_int_equal(drive_joins(&f, 3), 0);
-	struct meta_healer *h = meta_healer_new(f.s, always, NULL);
-	assert_int_equal(meta_heal_missing(h), 1);
-	meta_healer_free(h);
+	assert_int_equal(heal(&f), 1);
 	assert_true(bytes_taken(&f, 3) > 0);
 	assert_true(bytes_taken(&f, 3) < LENGTH);
 	fixture_close(&f);
@@ -336,9 +334,7 @@ static void a_healed_file_has_the_holes(void **state)
 	drive_given_back(&f, 3);
 	make_blank(&f, 3);
 	assert_int_equal(drive_joins(&f, 3), 0);
-	struct meta_healer *h = meta_healer_new(f.s, always, NULL);
-	assert_int_equal(meta_heal_missing(h), 1);
-	meta_healer_free(h);
+	assert_int_equal(heal(&f), 1);
 	assert_true(bytes_taken(&f, 3) <= taken + 65536);
 	fixture_close(&f);
 	fixture_reopen(&f, 1u << 2 | 1u << 3);
