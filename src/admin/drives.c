@@ -40,6 +40,7 @@ static json_t *drive_json(const struct admin_params *a, const struct meta_stats 
 	json_object_set_new(o, "state", json_string(state_name(d->state)));
 	json_object_set_new(o, "healing", json_boolean(heal->drive[d->slot].s.active));
 	admin_set_u64(o, "missing_ranges", st->missing_of[d->slot]);
+	json_object_set_new(o, "full", json_boolean(st->full >> d->slot & 1));
 	add_open_drive(o, object_store_set(a->store), d->slot);
 	admin_set_u64(o, "failures", d->failures);
 	admin_set_time(o, "retry", d->retry_ns);

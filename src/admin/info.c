@@ -93,6 +93,7 @@ static json_t *drive_json(const struct admin_params *a, const struct meta_stats 
 	monitor_drive(a->monitor, slot, &watched);
 	admin_set_time(o, "since", watched.since_ns);
 	admin_set_u64(o, "missing_ranges", st->missing_of[slot]);
+	json_object_set_new(o, "full", json_boolean(st->full >> slot & 1));
 	add_healing(o, a, slot, d ? d->path : NULL);
 	json_object_set_new(o, "index", json_string(index_state(st->index_bad & 1u << slot ? ISR_INDEX_BAD : isr->slot[slot].index)));
 	if (!d)

@@ -17,8 +17,8 @@
 /* ---- Drives ------------------------------------------------------------------------------------------------------- */
 int cli_admin_drive_list(const struct cli_args *args)
 {
-	static const char *const columns[] = {"slot",        "path",       "state",  "healing", "missing_ranges",
-					      "total_bytes", "free_bytes", "errors", "retry",   "reason"};
+	static const char *const columns[] = {"slot",       "path", "state",  "healing", "missing_ranges", "total_bytes",
+					      "free_bytes", "full", "errors", "retry",   "reason"};
 
 	return admin_show_columns(args, "/drives", columns, ARRAY_SIZE(columns));
 }

@@ -76,6 +76,7 @@ struct drive {
 	unsigned changes;       /* atomic: see drive_changes */
 	uint64_t timeout_ns;    /* 0: none; what a call that is not queued may take (call.c). Set by who opened it */
 	bool root_disk;         /* st_dev equals that of / (or, in a container, of /data) */
+	bool mount_point;       /* a file system begins here: st_dev is not that of the directory it lies in */
 	unsigned users;         /* atomic: open files and drive_hold */
 	struct drive_health *health;
 };

@@ -417,6 +417,13 @@ static bool on_root_disk(dev_t dev)
 	return same_device(dev, "/") || (container && same_device(dev, "/data"));
 }
 
+static bool begins_at(int dirfd, dev_t dev)
+{
+	struct stat up;
+
+	return fstatat(dirfd, "..", &up, 0) == 0 && up.st_dev != dev;
+}
+
 static void posix_close(struct drive *d)
 {
 	struct posix_drive *pd = posix_drive(d);
@@ -514,6 +521,7 @@ static int open_as(const char *path, int access, const struct drive_ops *ops, st
 	pd->dirfd = fd;
 	pd->access = access;
 	pd->d.root_disk = on_root_disk(st.st_dev);
+	pd->d.mount_point = begins_at(fd, st.st_dev);
 	*ret = pd;
 	return 0;
 }

@@ -4,7 +4,8 @@
  * callback of the caller and no drive_queue call is made under it.
  *
  *   set.c        the set, its thread, waiting for I/O, slot errors
- *   segment.c    segments: known ones, their files, headers, making, sealing
+ *   segment.c    segments: known ones, their files, headers, sealing
+ *   make.c       making segments, drives that have no room for them
  *   run.c        reserving runs of open segments
  *   space.c      holes in segments that stay
  *   flush.c      what of a slot is written and not flushed
@@ -17,6 +18,8 @@
  */
 #ifndef QUOIN_ERASURE_INTERNAL_H
 #define QUOIN_ERASURE_INTERNAL_H
+
+#include <errno.h>
 
 #include "base/hash.h"
 #include "base/list.h"
@@ -65,6 +68,7 @@ struct segment {
 	uint32_t next_4k;                            /* (L) owned: allocation pointer; else highest known end or 0 */
 	uint32_t slots;                              /* (L) owned: slots that have the file open, with its header */
 	uint32_t lost;                               /* (L) owned: slots that had it until their drive was taken away */
+	uint32_t left_out;                           /* owned: slots that had no room for it when it was made */
 	uint32_t trimmed;                            /* (L) slots whose file holds nothing behind the sealed end */
 	struct drive_file *file[ERASURE_MAX_CELLS];  /* (L) by slot; may be taken away at any time: used by reference */
 	struct segment_slot slot[ERASURE_MAX_CELLS]; /* (L) */
@@ -92,7 +96,7 @@ struct erasure_set {
 	uint64_t segment_size, timeout_ns;
 	uint64_t (*new_id)(void *arg);
 	uint64_t (*epoch)(void *arg);
-	uint64_t (*reserve)(void *arg); /* may be NULL */
+	uint64_t (*reserve)(void *arg, enum segment_class cls); /* may be NULL */
 	void *arg;
 	struct erasure_coder *coder;
 	uint32_t cell_len[3]; /* by class */
@@ -119,6 +123,8 @@ struct erasure_set {
 	unsigned reign;                   /* (L) grows when open segments are sealed from outside */
 	unsigned rotation;                /* (L) of the next segment */
 	uint32_t writers, suspect;        /* (L) slot masks; suspect: failed since writers was set */
+	uint32_t full, refused;           /* (L) slot masks; refused: those of full that took no file lately */
+	uint64_t refused_until_ns[ERASURE_MAX_CELLS]; /* (L) mono, by slot */
 	uint32_t departures;              /* (L) times that slots stopped being writers */
 	uint32_t departed[ERASURE_MAX_CELLS]; /* (L) by slot: the last of them that it was in */
 	unsigned hung[ERASURE_MAX_CELLS]; /* atomic: reads that were given up and have not returned */
@@ -203,19 +209,33 @@ int segment_file_own(struct erasure_set *s, struct segment *seg, unsigned slot, 
 /* The header of the slot's file, on the medium when it returns. */
 int segment_header_write(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file *f) WARN_UNUSED;
 void segment_seal_locked(struct erasure_set *s, struct segment *seg);
-/* Makes a segment that has room for need_4k, on all writers. -QE_FULL, -QE_QUORUM_WRITE. Not yet known to the set. */
-int segment_make(struct erasure_set *s, enum segment_class cls, uint32_t need_4k, unsigned rotation,
-                 struct segment **ret) WARN_UNUSED;
 void segment_unmake(struct erasure_set *s, struct segment *seg); /* unlinks its files and frees */
 void segment_insert_locked(struct erasure_set *s, struct segment *seg);
+struct segment *segment_alloc(const struct segment_info *info);
+/* The slot's file with its header, both on the medium. On an error nothing of it stays. */
+int segment_file_create(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file **ret) WARN_UNUSED;
 void segment_free(struct segment *seg);
 /* Drops the set's open files of the slot; who has a reference keeps it. lost: with its drive, so nothing more is written
  * to the slot in the segments of now, and what is not flushed there counts as failed. */
 void segment_close_slot(struct erasure_set *s, unsigned slot, bool lost);
 
+/* ---- make.c ------------------------------------------------------------------------------------------------------ */
+static inline bool is_no_room(int rc)
+{
+	return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG;
+}
+/* Makes a segment that has room for need_4k, on all writers that have room. -QE_FULL, -QE_QUORUM_WRITE. Not yet known to
+ * the set. */
+int segment_make(struct erasure_set *s, enum segment_class cls, uint32_t need_4k, unsigned rotation,
+                 struct segment **ret) WARN_UNUSED;
+bool slot_has_room(struct erasure_set *s, unsigned slot, uint64_t bytes); /* free; true when that is not known */
+/* A file that heals may be made: the slot is not full, and keeps the room that deleting needs. */
+bool slot_takes_file(struct erasure_set *s, unsigned slot, uint64_t bytes);
+
 /* ---- run.c ------------------------------------------------------------------------------------------------------- */
 int run_reserve(struct erasure_set *s, enum segment_class cls, uint32_t len_4k, struct segment_run *ret) WARN_UNUSED;
 void run_release(struct erasure_set *s, struct segment_run *run, bool give_back); /* what is above pos_4k */
+void segment_tell_sealed(struct erasure_set *s, const struct segment_info *info); /* without the lock */
 
 /* ---- flush.c ----------------------------------------------------------------------------------------------------- */
 void flush_init(struct segment *seg);

@@ -85,7 +85,7 @@ static void slot_ends(struct erasure_healer *h, unsigned slot, int rc)
 	if (h->slot[slot].error)
 		return;
 	h->slot[slot].error = rc;
-	if (rc != -ENOSPC && rc != -EDQUOT && rc != -EFBIG)
+	if (!is_no_room(rc))
 		slot_failed(h->set, slot, rc);
 }
 

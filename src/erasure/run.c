@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Runs of open segments. Reserving moves the allocation pointer, nothing else. When the open segment of a class has no
- * room, or lacks a slot that is a writer now, one thread makes the next one while the others still find room in the
- * old or wait; then the old one is sealed at its pointer.
+ * room, or lacks a slot that is a writer now (but for one that had no room for it and is still full), one thread makes the
+ * next one while the others still find room in the old or wait; then the old one is sealed at its pointer.
  */
 #include "base/err.h"
 #include "erasure/erasure_internal.h"
 
 static bool run_fits(const struct erasure_set *s, const struct segment *seg, uint32_t len_4k)
 {
-	return seg && (uint64_t)seg->next_4k + len_4k <= seg->info.size_4k && !((s->writers & ~s->suspect) & ~seg->slots);
+	if (!seg)
+		return false;
+	uint32_t lacks = s->writers & ~s->suspect & ~seg->slots & ~(seg->left_out & s->full);
+	return (uint64_t)seg->next_4k + len_4k <= seg->info.size_4k && !lacks;
 }
 
 static void run_take(struct segment *seg, uint32_t len_4k, struct segment_run *ret)
@@ -20,6 +23,16 @@ static void run_take(struct segment *seg, uint32_t len_4k, struct segment_run *r
 	seg->next_4k = ret->end_4k;
 	seg->pins++;
 	list_add_tail(&seg->runs, &ret->node);
+}
+
+void segment_tell_sealed(struct erasure_set *s, const struct segment_info *info)
+{
+	mutex_lock(&s->lock);
+	void (*fn)(void *, const struct segment_info *) = s->sealed;
+	void *arg = s->sealed_arg;
+	mutex_unlock(&s->lock);
+	if (fn)
+		fn(arg, info);
 }
 
 /* Makes the next segment of the class. Lock held, given up meanwhile. */
@@ -52,11 +65,9 @@ static int roll(struct erasure_set *s, enum segment_class cls, uint32_t len_4k)
 	}
 	segment_insert_locked(s, seg);
 	s->open[cls] = seg;
-	if (old && s->sealed) {
-		void (*fn)(void *, const struct segment_info *) = s->sealed;
-		void *arg = s->sealed_arg;
+	if (old) {
 		mutex_unlock(&s->lock);
-		fn(arg, &sealed);
+		segment_tell_sealed(s, &sealed);
 		mutex_lock(&s->lock);
 	}
 	return 0;

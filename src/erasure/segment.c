@@ -115,7 +115,7 @@ void segment_claim_drop(struct segment_claim *c)
 		free(c);
 }
 
-static struct segment *segment_alloc(const struct segment_info *info)
+struct segment *segment_alloc(const struct segment_info *info)
 {
 	struct segment *seg = calloc(1, sizeof *seg);
 
@@ -396,8 +396,7 @@ static uint64_t file_bytes(struct erasure_set *s, const struct segment *seg)
 	return i->punched_4k > i->sealed_4k / 8 ? SEGMENT_HEADER_BYTES : BYTES_4K(i->sealed_4k);
 }
 
-/* The file with its header, both on the medium. On an error nothing of it stays. */
-static int create_file(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file **ret)
+int segment_file_create(struct erasure_set *s, struct segment *seg, unsigned slot, struct drive_file **ret)
 {
 	CLEANUP_DRIVE struct drive *d = slot_drive(s, slot);
 	char name[SEGMENT_NAME_MAX];
@@ -419,6 +418,16 @@ static int create_file(struct erasure_set *s, struct segment *seg, unsigned slot
 	return 0;
 }
 
+/* What a file that is made anew will take in the end. */
+static uint64_t file_room(struct erasure_set *s, const struct segment *seg)
+{
+	uint64_t now = file_bytes(s, seg);
+	MUTEX_GUARD(&s->lock);
+	const struct segment_info *i = &seg->info;
+
+	return i->state == SEGMENT_SEALED ? MAX(now, BYTES_4K(i->sealed_4k - MIN(i->punched_4k, i->sealed_4k))) : now;
+}
+
 static int open_file(struct erasure_set *s, struct segment *seg, unsigned slot, bool create, struct drive_file **ret)
 {
 	CLEANUP_DRIVE struct drive *d = slot_drive(s, slot);
@@ -429,7 +438,7 @@ static int open_file(struct erasure_set *s, struct segment *seg, unsigned slot, 
 	segment_name(seg->info.id, name);
 	int rc = drive_open(d, name, 0, 0, ret);
 	if (rc == -ENOENT && create)
-		rc = create_file(s, seg, slot, ret);
+		rc = segment_file_create(s, seg, slot, ret);
 	return rc;
 }
 
@@ -504,7 +513,9 @@ int segment_file_own(struct erasure_set *s, struct segment *seg, unsigned slot, 
 
 	if (rc != -ENOENT || !create)
 		return rc;
-	rc = create_file(s, seg, slot, &f);
+	if (!slot_takes_file(s, slot, file_room(s, seg)))
+		return -ENOSPC;
+	rc = segment_file_create(s, seg, slot, &f);
 	if (rc < 0)
 		return rc;
 	rc = replace_file(s, seg, slot, &f);
@@ -571,28 +582,6 @@ void segment_close_slot(struct erasure_set *s, unsigned slot, bool lost)
 	free(old);
 }
 
-/* ---- Making ------------------------------------------------------------------------------------------------------ */
-/* Files on all writers. A drive that fails is reported and left out; a full one makes the segment fail. */
-static int make_files(struct erasure_set *s, struct segment *seg, uint32_t slots)
-{
-	for (unsigned i = 0; i < s->n; i++) {
-		if (!(slots & 1u << i))
-			continue;
-		int rc = create_file(s, seg, i, &seg->file[i]);
-		if (rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG)
-			return -QE_FULL;
-		if (rc < 0)
-			slot_failed(s, i, rc);
-		else
-			seg->slots |= 1u << i;
-	}
-	/* Cells, not slots, are what a stripe counts. */
-	unsigned cells = 0;
-	for (unsigned c = 0; c < s->ncell; c++)
-		cells += seg->slots >> segment_slot_of(seg, c) & 1;
-	return cells < set_need(s) ? -QE_QUORUM_WRITE : 0;
-}
-
 void segment_unmake(struct erasure_set *s, struct segment *seg)
 {
 	uint32_t slots = seg->slots;
@@ -600,69 +589,4 @@ void segment_unmake(struct erasure_set *s, struct segment *seg)
 
 	segment_free(seg);
 	unlink_quietly(s, id, slots);
-}
-
-/* Large segments leave the room alone that deleting needs; packed ones are a part of it. */
-static bool has_room(struct erasure_set *s, const struct segment_info *info, uint32_t slots)
-{
-	struct drive_space space;
-
-	if (!s->reserve || info->cls != SEGMENT_LARGE)
-		return true;
-	uint64_t need = BYTES_4K(info->size_4k) + s->segment_size + s->reserve(s->arg);
-	for (unsigned i = 0; i < s->n; i++) {
-		CLEANUP_DRIVE struct drive *d = slots & 1u << i ? slot_drive(s, i) : NULL;
-		if (d && drive_space(d, &space) == 0 && space.free_bytes < need)
-			return false;
-	}
-	return true;
-}
-
-static int make_of_size(struct erasure_set *s, const struct segment_info *info, struct segment **ret)
-{
-	mutex_lock(&s->lock);
-	uint32_t slots = s->writers & ~s->suspect;
-	mutex_unlock(&s->lock);
-	if (!has_room(s, info, slots))
-		return -QE_FULL;
-	struct segment *seg = segment_alloc(info);
-	if (!seg)
-		return -ENOMEM;
-	seg->owned = true;
-	seg->next_4k = 1;
-	int rc = make_files(s, seg, slots);
-	if (rc < 0) {
-		segment_unmake(s, seg);
-		return rc;
-	}
-	*ret = seg;
-	return 0;
-}
-
-int segment_make(struct erasure_set *s, enum segment_class cls, uint32_t need_4k, unsigned rotation,
-                 struct segment **ret)
-{
-	/* A run that is longer than a segment (one drive, small segments) gets one that fits. */
-	uint32_t size_4k = (uint32_t)MAX(s->segment_size / DRIVE_BLOCK, (uint64_t)need_4k + 1);
-	struct segment_info info = {
-		.id = s->new_id(s->arg),
-		.epoch = s->epoch(s->arg),
-		.cls = (uint8_t)cls,
-		.block_log2 = cls == SEGMENT_PACKED ? ERASURE_PACKED_BLOCK_LOG2 : ERASURE_LARGE_BLOCK_LOG2,
-		.rotation = (uint8_t)rotation,
-		.state = SEGMENT_OPEN,
-		.n = (uint8_t)s->n,
-		.k = (uint8_t)s->k,
-		.m = (uint8_t)s->m,
-		.cell_4k = s->cell_len[cls] / DRIVE_BLOCK,
-	};
-
-	/* On drives that are nearly full a smaller one may still fit. */
-	for (;;) {
-		info.size_4k = size_4k;
-		int rc = make_of_size(s, &info, ret);
-		if (rc != -QE_FULL || size_4k == need_4k + 1)
-			return rc;
-		size_4k = MAX(size_4k / 2, need_4k + 1);
-	}
 }

@@ -54,8 +54,9 @@ struct erasure_params {
 	uint64_t drive_timeout_ns;               /* of one cell's I/O; 0: 5 s */
 	uint64_t (*new_id)(void *arg);           /* a segment id of the epoch in force; called without a lock */
 	uint64_t (*epoch)(void *arg);
-	/* Bytes that stay free on each writer, beside one more segment, when a large segment is made; NULL: none. */
-	uint64_t (*reserve)(void *arg);
+	/* Bytes that stay free on each writer, beside one more segment, when a large segment is made; of the packed class:
+	 * what they may not use either. NULL: none. */
+	uint64_t (*reserve)(void *arg, enum segment_class cls);
 	void *arg;
 };
 
@@ -81,11 +82,17 @@ uint32_t erasure_stripe_bytes(const struct erasure_set *s, enum segment_class cl
 /* Which slots get cell writes (`in` and `joining`), by the newest ISR. Slots without a drive must not be in it. A slot
  * that failed gets no cells until the next call. After it returns no cell goes to a slot outside the mask, so when a
  * slot leaves this comes first and erasure_unflushed_ranges second. A new run never lies in a segment that was made
- * while one of the writers was not. */
+ * while one of the writers was not, or had no room and has some now. */
 void erasure_set_writers(struct erasure_set *s, uint32_t slot_mask);
 uint32_t erasure_set_writer_mask(const struct erasure_set *s);
 /* Writers that failed and get no cells any more; they are or are about to be reported. */
 uint32_t erasure_set_suspects(struct erasure_set *s);
+
+/* Slots whose drives are full, said again every second or so: new segments are made without them as long as the others are
+ * enough (set_need cells), and end when the slots they lack are not full any more. A drive that had no room for a segment
+ * is full by itself, until it has. */
+void erasure_set_full(struct erasure_set *s, uint32_t slots);
+uint32_t erasure_full_slots(struct erasure_set *s);
 
 /* Another drive for a slot that gets no cells (erasure_set_writers). detach: from now on nobody begins to use the drive, and
  * the set's open files of it are dropped; reads and writes under way keep theirs (drive_users tells), and a segment that

@@ -135,7 +135,7 @@ static bool is_open(const struct meta_healer *h, uint64_t segment)
 
 struct finding {
 	struct vec *ranges;
-	uint32_t slots;
+	uint32_t slots, full;
 };
 
 static int add_range(struct meta_healer *h, void *arg, const struct meta_row *row)
@@ -152,7 +152,7 @@ static int add_range(struct meta_healer *h, void *arg, const struct meta_row *ro
 	r.to_4k = m.to_4k;
 	if (r.slot >= h->s->n || !(to->slots & 1u << r.slot))
 		return 0;
-	if (heal_failed_lately(h, r.segment, r.slot) || is_open(h, r.segment)) {
+	if ((to->full & 1u << r.slot) || heal_failed_lately(h, r.segment, r.slot) || is_open(h, r.segment)) {
 		h->waits = true;
 		return 0;
 	}
@@ -177,7 +177,7 @@ static int find_ranges(struct meta_healer *h, struct vec *ranges)
 {
 	struct meta_key k = {.len = 0};
 	/* What was submitted when these drives were in is applied before the rows are read. */
-	uint32_t slots = heal_slots(h->s);
+	uint32_t slots = heal_slots(h->s), full = erasure_full_slots(h->erasure);
 	int rc = meta_sync(h->s);
 
 	if (slots != h->failed_in)
@@ -186,7 +186,7 @@ static int find_ranges(struct meta_healer *h, struct vec *ranges)
 	h->waits = false;
 	if (rc == 0)
 		do
-			rc = live_page(h, TABLE_MISSING, &k, add_range, &(struct finding){ranges, slots});
+			rc = live_page(h, TABLE_MISSING, &k, add_range, &(struct finding){ranges, slots, full});
 		while (rc > 0);
 	if (rc == 0 && ranges->n)
 		qsort(ranges->p, ranges->n, sizeof(struct heal_range), by_segment);

@@ -185,6 +185,8 @@ static int build(struct meta_set *s, unsigned slot, struct index *from)
 /* (C) One copy at a time, right behind a checkpoint, when the copies stand where the memtable begins. */
 void index_rebuild_one(struct meta_set *s)
 {
+	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(s);
+	uint32_t full = erasure_full_slots(e);
 	struct index *from = NULL;
 	int slot = -1;
 
@@ -194,7 +196,7 @@ void index_rebuild_one(struct meta_set *s)
 			continue;
 		if (s->slot[i].index && s->isr.slot[i].index == ISR_INDEX_GOOD && !index_is_bad(s->slot[i].index))
 			from = s->slot[i].index;
-		else if (!s->slot[i].index && (index_homes(s) & 1u << i))
+		else if (!s->slot[i].index && (index_homes(s) & ~full & 1u << i))
 			slot = (int)i;
 	}
 	bool frozen = publish_frozen(&s->pub) != NULL;

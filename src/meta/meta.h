@@ -252,6 +252,7 @@ struct meta_stats {
 	uint64_t reclaimed_segments, reclaimed_bytes;     /* given back since start; bytes of the set, with parity */
 	uint64_t degraded_reads, unavailable_blobs;
 	unsigned missing_ranges, missing_of[SUPER_MAX_SLOTS]; /* all, and by slot */
+	uint32_t full;                        /* slots: new segments are made without them */
 	uint32_t index_bad; /* slots whose index copy was found bad, and is not struck yet */
 };
 void meta_stats(struct meta_set *s, struct meta_stats *ret);

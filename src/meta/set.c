@@ -599,5 +599,6 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	ret->index_bad = __atomic_load_n(&s->index_bad, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < s->n; i++)
 		ret->missing_of[i] = erasure_missing_count(s->erasure, i);
+	ret->full = erasure_full_slots(s->erasure);
 	writer_unlock(s);
 }

@@ -316,7 +316,7 @@ struct meta_set {
 	uint64_t rebuild_ns;      /* (W) mono; when a lacking index copy is worth a checkpoint */
 	struct fsck *fsck;
 	uint64_t space_total;     /* atomic: bytes of the smallest drive in sync; 0: not known yet */
-	uint64_t space_free;      /* atomic: bytes of that which has least */
+	uint64_t space_free;      /* atomic: bytes of that which has least, of those that are not full alone */
 	uint64_t space_look_ns;   /* mono: when to look again; of the checkpoint thread */
 	bool space_low;           /* atomic: nothing is taken in but what frees space */
 	bool stopping;            /* atomic */
@@ -456,7 +456,7 @@ void reclaim_orphans(struct meta_set *s);        /* once, after the start */
 void reclaim_orphans_of(struct meta_set *s, struct drive *d);
 
 /* space.c */
-uint64_t space_reserve(void *arg);               /* of a set: bytes that a large segment leaves free, beside one segment */
+uint64_t space_reserve(void *arg, enum segment_class cls); /* of a set: erasure_params.reserve */
 void space_look(struct meta_set *s);             /* by one thread, without locks */
 /* A segment of which less than so much lives is worth compacting: the more, the less room there is. */
 unsigned space_compact_percent(struct meta_set *s);

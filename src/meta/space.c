@@ -10,6 +10,9 @@
  *
  * A large segment is made only where all of it stays free behind it (erasure_params.reserve). When packed segments have
  * taken their part, or the index half of its own, nothing is taken in but what frees space (space_low): -QE_FULL.
+ *
+ * That is so when drives fill up together. One that is full while as many as a write needs have plenty (a smaller one, or
+ * one that holds other things too) is left out by new segments, and the others go on (erasure_set_full).
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -29,20 +32,27 @@ static uint64_t packed_part(const struct meta_set *s)
 	return s->journal.file_size * s->journal.max_files;
 }
 
-uint64_t space_reserve(void *arg)
+uint64_t space_reserve(void *arg, enum segment_class cls)
 {
 	const struct meta_set *s = arg;
 	uint64_t total = __atomic_load_n(&s->space_total, __ATOMIC_RELAXED);
+	uint64_t others = journal_unmade((struct journal *)&s->journal);
 
-	return journal_unmade((struct journal *)&s->journal) + index_part(s, total) + packed_part(s);
+	return others + (cls == SEGMENT_PACKED ? index_part(s, total) / 2 : index_part(s, total) + packed_part(s));
 }
 
-/* Of the drives in sync: the smallest, and the least free. */
-static void smallest(struct meta_set *s, uint64_t *ret_total, uint64_t *ret_free)
+/* What the drives in sync have. */
+struct spaces {
+	uint32_t known; /* slots */
+	uint64_t total; /* of the smallest */
+	uint64_t left[SUPER_MAX_SLOTS];
+};
+
+static void spaces_look(struct meta_set *s, struct spaces *ret)
 {
 	struct drive_space space;
 
-	*ret_total = *ret_free = UINT64_MAX;
+	*ret = (struct spaces){.total = UINT64_MAX};
 	mutex_lock(&s->writer);
 	uint32_t in = s->in_mask;
 	writer_unlock(s);
@@ -50,9 +60,51 @@ static void smallest(struct meta_set *s, uint64_t *ret_total, uint64_t *ret_free
 		CLEANUP_DRIVE struct drive *d = in & 1u << i ? meta_drive_of(s, i) : NULL;
 		if (!d || drive_space(d, &space) < 0)
 			continue;
-		*ret_total = MIN(*ret_total, space.total_bytes);
-		*ret_free = MIN(*ret_free, space.free_bytes);
+		ret->known |= 1u << i;
+		ret->total = MIN(ret->total, space.total_bytes);
+		ret->left[i] = space.free_bytes;
 	}
+}
+
+/* As much as a write quorum of drives has. */
+static uint64_t quorum_left(const struct meta_set *s, const struct spaces *sp)
+{
+	uint64_t ret = 0;
+
+	for (uint32_t m = sp->known; m; m &= m - 1) {
+		uint64_t left = sp->left[__builtin_ctz(m)];
+		unsigned with = 0;
+		for (uint32_t o = sp->known; o; o &= o - 1)
+			with += sp->left[__builtin_ctz(o)] >= left;
+		if (with >= s->w)
+			ret = MAX(ret, left);
+	}
+	return ret;
+}
+
+/* Drives that have less than is kept, while as many as a write needs have plenty. */
+static uint32_t full_alone(const struct meta_set *s, struct erasure_set *e, const struct spaces *sp, uint64_t least)
+{
+	uint64_t plenty = least + 2 * erasure_segment_size(e);
+	uint32_t was = erasure_full_slots(e), ret = 0;
+
+	if (quorum_left(s, sp) < plenty)
+		return 0;
+	for (uint32_t m = sp->known; m; m &= m - 1) {
+		unsigned i = (unsigned)__builtin_ctz(m);
+		if (sp->left[i] < least + (was & 1u << i ? least / 8 : 0))
+			ret |= 1u << i;
+	}
+	return ret;
+}
+
+static uint64_t least_left(const struct spaces *sp, uint32_t full)
+{
+	uint64_t ret = UINT64_MAX;
+
+	for (uint32_t m = sp->known & ~full; m; m &= m - 1)
+		ret = MIN(ret, sp->left[__builtin_ctz(m)]);
+	return ret;
 }
 
 bool space_is_short(const struct meta_set *s)
@@ -69,18 +121,22 @@ unsigned space_compact_percent(struct meta_set *s)
 
 void space_look(struct meta_set *s)
 {
-	uint64_t total, left, now = clock_mono_ns();
+	uint64_t now = clock_mono_ns();
+	struct spaces sp;
 
 	if (now < s->space_look_ns)
 		return;
 	s->space_look_ns = now + LOOK_NS;
-	smallest(s, &total, &left);
-	if (total == UINT64_MAX)
+	spaces_look(s, &sp);
+	if (!sp.known)
 		return;
-	__atomic_store_n(&s->space_free, left, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->space_total, total, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->space_total, sp.total, __ATOMIC_RELAXED);
 	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(s);
-	uint64_t least = space_reserve(s) - index_part(s, total) / 2 + erasure_segment_size(e);
+	uint64_t least = space_reserve(s, SEGMENT_LARGE) - index_part(s, sp.total) / 2 + erasure_segment_size(e);
+	uint32_t full = full_alone(s, e, &sp, least);
+	erasure_set_full(e, full);
+	uint64_t left = least_left(&sp, full);
+	__atomic_store_n(&s->space_free, left, __ATOMIC_RELAXED);
 	bool was = space_low(s), low = left < least + (was ? least / 8 : 0);
 	if (low == was)
 		return;

@@ -231,17 +231,24 @@ static bool is_due(struct drives *k, unsigned slot)
 }
 
 /* ---- What stands at the path -------------------------------------------------------------------------------------- */
-/* An empty directory where a drive of its own should be: a mount is missing (DRV-5, DRV-6). */
-static bool fell_back_to_root(struct drives *k, unsigned slot)
+/* An empty directory where a drive of its own should be: a mount is missing (DRV-5, DRV-6). It lies on the root file system
+ * and another drive does not, or is no mount point and all others are. */
+static bool is_not_mounted(struct drives *k, unsigned slot)
 {
-	if (!k->e[slot].d->root_disk || flag(k, &k->e[slot].forced))
+	const struct drive *blank = k->e[slot].d;
+	unsigned others = 0, off_root = 0, mounted = 0;
+
+	if (flag(k, &k->e[slot].forced))
 		return false;
 	for (unsigned i = 0; i < k->n; i++) {
 		CLEANUP_DRIVE struct drive *d = i != slot ? meta_drive_of(k->set, i) : NULL;
-		if (d && !d->root_disk)
-			return true;
+		if (!d)
+			continue;
+		others++;
+		off_root += !d->root_disk;
+		mounted += d->mount_point;
 	}
-	return false;
+	return (blank->root_disk && off_root) || (!blank->mount_point && others && mounted == others);
 }
 
 /* Drives are told by their identity: one of another slot that has none is looked at there. */
@@ -282,10 +289,10 @@ static int open_anew(struct drives *k, unsigned *slot)
 			e->d = drive_close(e->d);
 		return e->d != NULL;
 	}
-	if (rc != -ENODATA || !fell_back_to_root(k, *slot))
+	if (rc != -ENODATA || !is_not_mounted(k, *slot))
 		return 1; /* what is wrong with it the set tells */
 	e->d = drive_close(e->d);
-	failed(k, *slot, "an empty directory on the root file system: is the drive mounted?");
+	failed(k, *slot, "an empty directory on the file system around it: is the drive mounted?");
 	return 0;
 }
 

@@ -287,15 +287,19 @@ static void open_files_are_bounded(void **state)
 	fixture_end(&f);
 }
 
-static void full_drive_leaves_nothing_behind(void **state)
+static void full_drives_leave_nothing_behind(void **state)
 {
 	struct fixture f;
 	struct erasure_blob b;
 	struct erasure_stats st;
-	const struct fault_rule full = {.kind = FAULT_ENOSPC, .slot = 2, .name = "seg/", .op = -1, .nth = 1};
+	const struct fault_rule full[] = {
+		{.kind = FAULT_ENOSPC, .slot = 1, .name = "seg/", .op = -1, .nth = 1},
+		{.kind = FAULT_ENOSPC, .slot = 2, .name = "seg/", .op = -1, .nth = 1},
+	};
 
 	fixture_start(&f, 3, 2, 1, 8 << 20, true);
-	fault_bench_rule(f.bench, &full);
+	fault_bench_rule(f.bench, &full[0]);
+	fault_bench_rule(f.bench, &full[1]);
 	assert_int_equal(blob_write(&f, 1, 5000, &b), -QE_FULL);
 	erasure_set_stats(f.set, &st);
 	assert_int_equal(st.segments, 0);
@@ -308,7 +312,56 @@ static void full_drive_leaves_nothing_behind(void **state)
 	fixture_end(&f);
 }
 
-static uint64_t all_of_it(void *arg)
+static void expect_mask(struct fixture *f, uint64_t seed, uint16_t mask, uint64_t *ret_segment)
+{
+	struct erasure_blob b;
+
+	assert_int_equal(blob_write(f, seed, 5000, &b), 0);
+	blob_expect(f, &b, seed, NULL);
+	assert_int_equal(b.stripes[0].slot_mask, mask);
+	*ret_segment = b.segment;
+	erasure_blob_free(&b);
+}
+
+/* The others are enough: segments are made without the drive that has no room, until it has, and it is not to blame. */
+static void a_full_drive_is_left_out(void **state)
+{
+	struct fixture f;
+	uint64_t first, second;
+	const struct fault_rule full = {.kind = FAULT_ENOSPC, .slot = 2, .name = "seg/", .op = -1, .nth = 1};
+
+	fixture_start(&f, 3, 2, 1, 8 << 20, true);
+	fault_bench_rule(f.bench, &full);
+	expect_mask(&f, 1, 0x3, &first);
+	assert_int_equal(erasure_full_slots(f.set), 0x4);
+	assert_int_equal(erasure_segment_slots(f.set, first), 0x3);
+	expect_mask(&f, 2, 0x3, &second);
+	assert_int_equal(second, first);
+	assert_int_equal(f.reported, 0);
+
+	/* It took no file just now; that nobody calls it full otherwise changes nothing yet. */
+	fault_bench_rule(f.bench, NULL);
+	erasure_set_full(f.set, 0);
+	assert_int_equal(erasure_full_slots(f.set), 0x4);
+	assert_int_equal(f.sealed_n, 0);
+	f.set->refused_until_ns[2] = 0;
+	erasure_set_full(f.set, 0);
+	assert_int_equal(erasure_full_slots(f.set), 0);
+	assert_int_equal(f.sealed_n, 1);
+	assert_int_equal(f.sealed[0].id, first);
+	expect_mask(&f, 3, 0x7, &second);
+	assert_int_not_equal(second, first);
+
+	/* Called full, it is left out by the next segment, not by the one that it has. */
+	erasure_set_full(f.set, 0x4);
+	expect_mask(&f, 4, 0x7, &first);
+	assert_int_equal(first, second);
+	erasure_seal_open(f.set, note_sealed, &f);
+	expect_mask(&f, 5, 0x3, &second);
+	fixture_end(&f);
+}
+
+static uint64_t all_of_it(void *arg, enum segment_class cls)
 {
 	return 1ull << 50;
 }
@@ -347,7 +400,8 @@ int main(void)
 		cmocka_unit_test(new_writer_needs_new_segment),
 		cmocka_unit_test(dead_segment_is_removed),
 		cmocka_unit_test(open_files_are_bounded),
-		cmocka_unit_test(full_drive_leaves_nothing_behind),
+		cmocka_unit_test(full_drives_leave_nothing_behind),
+		cmocka_unit_test(a_full_drive_is_left_out),
 		cmocka_unit_test(the_reserve_is_for_packed_segments),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 static struct fixture f;
 static struct drives *k;
 static uint32_t on_root; /* drives that are told to lie on the root file system, by number */
+static uint32_t mounted; /* drives that are told to be mount points */
 static unsigned opens;
 static int hangs = -1;  /* the drive whose directory cannot be opened and not be refused, by number */
 static uint64_t timeout_ns;
@@ -30,6 +31,8 @@ static int open_drive(void *arg, const char *p, struct drive **ret)
 	int rc = drive_posix_open(p, ret);
 	if (rc == 0)
 		(*ret)->root_disk = on_root >> (p[strlen(p) - 1] - '0') & 1;
+	if (rc == 0)
+		(*ret)->mount_point = mounted >> (p[strlen(p) - 1] - '0') & 1;
 	return rc;
 }
 
@@ -62,7 +65,7 @@ static void down(void)
 static void start(void)
 {
 	fixture_start(&f, 4, 2, false);
-	on_root = 0;
+	on_root = mounted = 0;
 	up();
 	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
 }
@@ -163,7 +166,7 @@ static void a_mount_that_is_missing_is_not_formatted(void **state)
 		clock_sleep_ns(NS_PER_MS);
 	}
 	assert_int_equal(info(2).state, DRIVES_OUT);
-	assert_non_null(strstr(info(2).reason, "root file system"));
+	assert_non_null(strstr(info(2).reason, "is the drive mounted?"));
 	run("test -z \"$(ls %s)\"", 2, 2);
 	/* Unless an operator says so. */
 	op_ctx_init(&ctx, OP_ADMIN);
@@ -174,6 +177,36 @@ static void a_mount_that_is_missing_is_not_formatted(void **state)
 	/* Where all of them lie there, it is a wish. */
 	start();
 	on_root = 0xf;
+	down();
+	up();
+	run("rm -r %s && mkdir %s", 2, 2);
+	expect_replaced(2);
+	end();
+}
+
+/* Also where the mount points do not lie on the root file system. */
+static void what_is_no_mount_point_among_such_is_not_formatted(void **state)
+{
+	start();
+	mounted = 0xb;
+	down();
+	up();
+	run("rm -r %s && mkdir %s", 2, 2);
+	expect_state(2, DRIVES_OUT);
+	for (unsigned i = 0; i < 30; i++) {
+		drives_look(k);
+		clock_sleep_ns(NS_PER_MS);
+	}
+	assert_int_equal(info(2).state, DRIVES_OUT);
+	assert_non_null(strstr(info(2).reason, "is the drive mounted?"));
+	run("test -z \"$(ls %s)\"", 2, 2);
+	/* Something is mounted there, and it is empty. */
+	mounted = 0xf;
+	expect_replaced(2);
+	end();
+	/* Where only some are mount points, it is a wish. */
+	start();
+	mounted = 0x3;
 	down();
 	up();
 	run("rm -r %s && mkdir %s", 2, 2);
@@ -336,6 +369,7 @@ int main(void)
 		cmocka_unit_test(a_drive_whose_directory_goes_comes_back),
 		cmocka_unit_test(an_empty_directory_replaces_its_drive),
 		cmocka_unit_test(a_mount_that_is_missing_is_not_formatted),
+		cmocka_unit_test(what_is_no_mount_point_among_such_is_not_formatted),
 		cmocka_unit_test(what_keeps_failing_is_tried_ever_more_rarely),
 		cmocka_unit_test(a_drive_that_is_set_offline_stays_away),
 		cmocka_unit_test(a_drive_moves_to_another_path),
