@@ -32,6 +32,11 @@ int drive_init(struct drive *d, const struct drive_ops *ops, const char *path)
 	return 0;
 }
 
+void drive_dir_path(const struct drive *d, char *ret)
+{
+	snprintf(ret, DRIVE_DIR_PATH, "/proc/self/fd/%d", d->dir_fd);
+}
+
 void drive_done(struct drive *d)
 {
 	mutex_destroy(&d->health->lock);

@@ -68,7 +68,9 @@ struct drive_ops {
 
 struct drive {
 	const struct drive_ops *ops;
-	char *path;             /* of the directory, as given by the user; also its name in messages */
+	char *path;             /* of the directory, as given by the user; also its name in messages. Something else may stand
+				 * there by now: what is done to the drive goes by dir_fd */
+	int dir_fd;             /* closed by its ops */
 	unsigned slot;          /* place in its set; set by identity_read and identity_format */
 	uint8_t id[16];         /* drive id; set with slot */
 	int lock_fd;            /* the flock()ed identity, closed by drive_close; -1: not held */
@@ -80,6 +82,10 @@ struct drive {
 	unsigned users;         /* atomic: open files and drive_hold */
 	struct drive_health *health;
 };
+
+/* A path of the drive's directory for who can open by path only; ret: DRIVE_DIR_PATH bytes. */
+#define DRIVE_DIR_PATH 40
+void drive_dir_path(const struct drive *d, char *ret);
 
 struct drive_file {
 	struct drive *drive;

@@ -692,6 +692,7 @@ int drive_faulty_open(struct fault_bench *b, const char *path, struct drive **re
 	fd->life = bd->life;
 	fd->d.root_disk = fd->inner->root_disk;
 	fd->d.mount_point = fd->inner->mount_point;
+	fd->d.dir_fd = fd->inner->dir_fd;
 	if (b->open_drives++ == 0)
 		b->stopped = false;
 	*ret = &fd->d;

@@ -22,7 +22,6 @@
 
 struct posix_drive {
 	struct drive d;
-	int dirfd;
 	int access;     /* O_RDWR, O_RDONLY */
 	bool warned;    /* atomic: of a refused O_DIRECT */
 };
@@ -71,19 +70,19 @@ static void probe_direct(struct posix_drive *pd)
 	bool named = false;
 
 	pd->d.direct = true;
-	int fd = openat(pd->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | O_DIRECT, 0600);
+	int fd = openat(pd->d.dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | O_DIRECT, 0600);
 	if (fd < 0 && errno != EINVAL) {
 		/* No files without a name here: a name is made only on a drive that is ours. */
-		if (faccessat(pd->dirfd, IDENTITY_NAME, F_OK, 0) != 0)
+		if (faccessat(pd->d.dir_fd, IDENTITY_NAME, F_OK, 0) != 0)
 			return;
-		unlinkat(pd->dirfd, PROBE_NAME, 0);
-		fd = openat(pd->dirfd, PROBE_NAME, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_DIRECT, 0600);
+		unlinkat(pd->d.dir_fd, PROBE_NAME, 0);
+		fd = openat(pd->d.dir_fd, PROBE_NAME, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_DIRECT, 0600);
 		named = true;
 	}
 	bool refused = fd < 0 && errno == EINVAL;
 	/* When it failed too: some file systems create the file before they refuse the flag. */
 	if (named)
-		unlinkat(pd->dirfd, PROBE_NAME, 0);
+		unlinkat(pd->d.dir_fd, PROBE_NAME, 0);
 	if (refused || (fd >= 0 && !probe_fd(fd)))
 		refuse_direct(pd);
 	fd_closep(&fd);
@@ -137,7 +136,7 @@ static bool parent_of(const char *name, char *ret, size_t cap)
 
 static int sync_dir(struct posix_drive *pd, const char *dir)
 {
-	CLEANUP_FD int fd = openat(pd->dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_FD int fd = openat(pd->d.dir_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
@@ -155,7 +154,7 @@ static int posix_mkdir(struct drive *d, const char *name)
 {
 	struct posix_drive *pd = posix_drive(d);
 
-	if (mkdirat(pd->dirfd, name, 0700) != 0)
+	if (mkdirat(pd->d.dir_fd, name, 0700) != 0)
 		return errno == EEXIST ? 0 : -errno;
 	return sync_parent(pd, name);
 }
@@ -173,12 +172,12 @@ static int posix_rename(struct drive *d, const char *from, const char *to)
 {
 	struct posix_drive *pd = posix_drive(d);
 
-	if (faccessat(pd->dirfd, from, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+	if (faccessat(pd->d.dir_fd, from, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
 		return -errno;
 	int rc = make_parent(pd, to);
 	if (rc < 0)
 		return rc;
-	if (renameat(pd->dirfd, from, pd->dirfd, to) != 0)
+	if (renameat(pd->d.dir_fd, from, pd->d.dir_fd, to) != 0)
 		return -errno;
 	/* The new name first: between the two the file has both names or one, never none. */
 	rc = sync_parent(pd, to);
@@ -189,14 +188,14 @@ static int posix_unlink(struct drive *d, const char *name)
 {
 	struct posix_drive *pd = posix_drive(d);
 
-	if (unlinkat(pd->dirfd, name, 0) != 0)
+	if (unlinkat(pd->d.dir_fd, name, 0) != 0)
 		return -errno;
 	return sync_parent(pd, name);
 }
 
 static int posix_list(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg)
 {
-	int fd = openat(posix_drive(d)->dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(d->dir_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	DIR *dp = fdopendir(fd);
@@ -223,7 +222,7 @@ static int posix_space(struct drive *d, struct drive_space *ret)
 {
 	struct statvfs v;
 
-	if (fstatvfs(posix_drive(d)->dirfd, &v) != 0)
+	if (fstatvfs(d->dir_fd, &v) != 0)
 		return -errno;
 	ret->total_bytes = (uint64_t)v.f_blocks * v.f_frsize;
 	ret->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
@@ -265,17 +264,17 @@ static int fill_new(struct posix_drive *pd, int fd, const char *name, unsigned f
 static int open_fd(struct posix_drive *pd, const char *name, unsigned flags)
 {
 	int how = pd->access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (flags & DRIVE_CREATE ? O_CREAT | O_EXCL : 0);
-	int fd = openat(pd->dirfd, name, how | O_NOATIME, 0600);
+	int fd = openat(pd->d.dir_fd, name, how | O_NOATIME, 0600);
 
 	if (fd < 0 && errno == ENOENT && (flags & DRIVE_CREATE)) {
 		int rc = make_parent(pd, name);
 		if (rc < 0)
 			return rc;
-		fd = openat(pd->dirfd, name, how | O_NOATIME, 0600);
+		fd = openat(pd->d.dir_fd, name, how | O_NOATIME, 0600);
 	}
 	/* O_NOATIME is for the owner of the file. */
 	if (fd < 0 && errno == EPERM)
-		fd = openat(pd->dirfd, name, how, 0600);
+		fd = openat(pd->d.dir_fd, name, how, 0600);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -296,7 +295,7 @@ static int open_checked(struct posix_drive *pd, const char *name, unsigned flags
 	if (rc < 0) {
 		close(fd);
 		if (flags & DRIVE_CREATE)
-			unlinkat(pd->dirfd, name, 0);
+			unlinkat(pd->d.dir_fd, name, 0);
 		return rc;
 	}
 	*size = (uint64_t)st.st_size;
@@ -318,7 +317,7 @@ static int posix_open(struct drive *d, const char *name, unsigned flags, uint64_
 	if (drive_file_init(&pf->f, d, name, size) < 0) {
 		close(fd);
 		if (flags & DRIVE_CREATE)
-			unlinkat(posix_drive(d)->dirfd, name, 0);
+			unlinkat(d->dir_fd, name, 0);
 		free(pf);
 		return -ENOMEM;
 	}
@@ -428,7 +427,7 @@ static void posix_close(struct drive *d)
 {
 	struct posix_drive *pd = posix_drive(d);
 
-	close(pd->dirfd);
+	close(pd->d.dir_fd);
 	drive_done(d);
 	free(pd);
 }
@@ -518,7 +517,7 @@ static int open_as(const char *path, int access, const struct drive_ops *ops, st
 		free(pd);
 		return rc;
 	}
-	pd->dirfd = fd;
+	pd->d.dir_fd = fd;
 	pd->access = access;
 	pd->d.root_disk = on_root_disk(st.st_dev);
 	pd->d.mount_point = begins_at(fd, st.st_dev);

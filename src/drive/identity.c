@@ -67,12 +67,7 @@ static int decode(const uint8_t *block, struct identity *ret)
 /* Locks a file of the drive, or with name NULL its directory. The descriptor, -QE_DRIVE_LOCKED, or -errno. */
 static int lock_path(struct drive *d, const char *name)
 {
-	CLEANUP_BUF struct buf path = BUF_INIT;
-
-	buf_addf(&path, "%s/%s", d->path, name ? name : ".");
-	if (buf_err(&path))
-		return -ENOMEM;
-	int fd = open(buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(d->dir_fd, name ? name : ".", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)

@@ -22,7 +22,8 @@ struct index;
 struct index_txn;
 struct index_cursor;
 
-/* create: makes an empty copy when the directory has none. 0, -ENOENT, -QE_CORRUPT, -QE_DRIVE_FORMAT (newer), -errno.
+/* drive_path: of the directory that the drive is (drive_dir_path), not the one that it was opened by: another drive may stand
+ * there by now. create: makes an empty copy when the directory has none. 0, -ENOENT, -QE_CORRUPT, -QE_DRIVE_FORMAT (newer), -errno.
  * The drive must be locked by this process: lock.mdb is removed, and not made: readers are noted
  * in memory. One open copy of a directory at a time. */
 int index_open(const char *drive_path, uint64_t map_bytes, bool create, struct index **ret) WARN_UNUSED;

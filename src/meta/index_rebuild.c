@@ -156,13 +156,15 @@ static int declare_good(struct meta_set *s, unsigned slot)
 static int build(struct meta_set *s, unsigned slot, struct index *from)
 {
 	struct set_slot *to = &s->slot[slot];
+	char dir[DRIVE_DIR_PATH];
 	struct index *ix;
 	int rc = mark(s, slot, ISR_INDEX_BUILDING);
 
 	if (rc < 0)
 		return rc;
 	remove_files(to->d);
-	rc = index_open(to->d->path, s->p.index_map_bytes, true, &ix);
+	drive_dir_path(to->d, dir);
+	rc = index_open(dir, s->p.index_map_bytes, true, &ix);
 	if (rc < 0)
 		return rc;
 	rc = copy_rows(s, slot, from, &ix);

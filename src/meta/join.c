@@ -185,9 +185,11 @@ static int save_super(struct join *j)
 static struct index *take_index(struct join *j)
 {
 	struct meta_set *s = j->s;
+	char dir[DRIVE_DIR_PATH];
 	struct index *ix;
 
-	if (index_open(j->d->path, s->p.index_map_bytes, false, &ix) < 0)
+	drive_dir_path(j->d, dir);
+	if (index_open(dir, s->p.index_map_bytes, false, &ix) < 0)
 		return NULL;
 	if (index_position(ix) >= publish_oldest_seq(&s->pub) && index_is_whole(ix))
 		return ix;

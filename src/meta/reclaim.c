@@ -266,8 +266,8 @@ static int note_orphan(void *arg, const char *name)
 	mutex_lock(&o->s->writer);
 	bool known = segment_is_known(o->s, id);
 	writer_unlock(o->s);
-	/* What this process makes is not named yet. */
-	if (known || id_epoch(id) >= o->s->start_epoch)
+	/* What is made in this reign is not named yet; what was made before and is not, will not be. */
+	if (known || meta_epoch_taken(o->s, id_epoch(id)))
 		return 0;
 	char *at = vec_push(&o->names, NAME_BYTES);
 	if (at)

@@ -209,6 +209,7 @@ void index_watch(struct set_slot *slot)
 static void open_indexes(struct recovery *r)
 {
 	struct meta_set *s = r->s;
+	char dir[DRIVE_DIR_PATH];
 
 	for (unsigned i = 0; i < s->n; i++) {
 		struct set_slot *slot = &s->slot[i];
@@ -217,8 +218,9 @@ static void open_indexes(struct recovery *r)
 		if (slot->super.index_state == ISR_INDEX_NONE && !(index_homes(s) & 1u << i))
 			continue;
 		bool fresh = slot->super.start.first_seq == 1;
-		int rc = s->p.read_only ? index_open_read(slot->d->path, s->p.index_map_bytes, &slot->index) :
-					  index_open(slot->d->path, s->p.index_map_bytes, fresh, &slot->index);
+		drive_dir_path(slot->d, dir);
+		int rc = s->p.read_only ? index_open_read(dir, s->p.index_map_bytes, &slot->index) :
+					  index_open(dir, s->p.index_map_bytes, fresh, &slot->index);
 		if (rc < 0) {
 			log_warn("meta", "index copy cannot be opened path=%s error=\"%s\"", slot->d->path, err_text(rc));
 			slot->index = NULL;
@@ -668,7 +670,7 @@ static int serve_writable(struct recovery *r)
 		return 1;
 	erasure_set_writers(s->erasure, slots);
 	ids_begin(s, r->epoch);
-	s->start_epoch = s->reign_epoch = r->epoch;
+	s->reign_epoch = r->epoch;
 	s->last_record_ns = clock_mono_ns();
 	s->hold_checkpoint = r->unavailable > 0;
 	__atomic_store_n(&s->checkpoint_seq, r->replay_from, __ATOMIC_RELAXED);

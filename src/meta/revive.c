@@ -253,8 +253,6 @@ static void exchange(struct meta_set *s, struct meta_set *t, struct index *old[]
 	take_journal(s, t);
 	__atomic_store_n(&s->epoch, epoch, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->next_id, t->next_id, __ATOMIC_SEQ_CST);
-	if (!s->start_epoch) /* it started read-only */
-		s->start_epoch = epoch;
 	__atomic_store_n(&s->index_bad, t->index_bad, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->slot_errors, t->slot_errors, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->checkpoint_seq, t->checkpoint_seq, __ATOMIC_RELAXED);
@@ -331,6 +329,7 @@ static void finish(struct meta_set *s, struct meta_set *t, struct index *old[])
 		index_close(old[i]);
 	attempt_free(t);
 	retired_free(s, false);
+	reclaim_orphans(s);
 }
 
 int meta_set_revive(struct meta_set *s, struct drive *drives[SUPER_MAX_SLOTS], struct op_ctx *ctx)

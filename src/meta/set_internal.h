@@ -279,7 +279,6 @@ struct meta_set {
 	bool writable;            /* atomic */
 	bool killed;              /* atomic */
 	bool has_loop;            /* atomic */
-	uint64_t start_epoch;     /* of this process's first id */
 	uint64_t reign_epoch;     /* atomic; blobs in segments of epochs before it are not taken: recovery did not look at them */
 	uint64_t durable_floor;   /* recovery: so much is durable, whatever is found; 0: not known */
 	uint64_t next_id;         /* atomic: whole ids, of this epoch */
@@ -452,7 +451,7 @@ void damage_note(struct meta_set *s, uint64_t segment, uint64_t blob, uint32_t f
 void reclaim_run(struct meta_set *s);            /* (C) */
 #define PUNCH_MIN_4K 64                          /* 256 KiB: smaller holes cost more than they give */
 void punch_dead(struct meta_set *s);             /* punch.c (C) */
-void reclaim_orphans(struct meta_set *s);        /* once, after the start */
+void reclaim_orphans(struct meta_set *s);        /* after a start, in place or not */
 void reclaim_orphans_of(struct meta_set *s, struct drive *d);
 
 /* space.c */

@@ -703,6 +703,22 @@ void rot_last_record(struct fixture *f, unsigned slot)
 }
 
 /* ---- Drives that come back ---------------------------------------------------------------------------------------- */
+static int count_segment(void *arg, const char *name)
+{
+	*(unsigned *)arg += str_ends(str_of(name), STR_LIT(".seg"));
+	return 0;
+}
+
+unsigned segment_files(struct fixture *f, uint32_t slots)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->n; i++)
+		if (slots & 1u << i)
+			assert_int_equal(drive_list(f->drive[i], "seg", count_segment, &n), 0);
+	return n;
+}
+
 bool slot_is_in(struct fixture *f, unsigned slot)
 {
 	struct meta_stats st;

@@ -85,6 +85,7 @@ void drive_given_back(struct fixture *f, unsigned slot); /* by the set, and clos
 int drive_joins(struct fixture *f, unsigned slot);       /* opened anew; detail is set */
 void drive_returns(struct fixture *f, unsigned slot);    /* all of it must succeed */
 bool slot_is_in(struct fixture *f, unsigned slot);
+unsigned segment_files(struct fixture *f, uint32_t slots); /* on all of them together */
 void make_blank(struct fixture *f, unsigned slot);
 
 #endif

@@ -560,6 +560,36 @@ static void an_idle_set_makes_a_bad_copy_anew(void **state)
 	fixture_end(&f);
 }
 
+/* Another drive stands at the path by now, and is left alone. */
+static void a_copy_is_made_on_the_drive_not_at_its_path(void **state)
+{
+	char here[96], away[96], index[112];
+	struct stat st;
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 0, KEYS);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	spoil_index(&f, 2);
+	assert_int_equal(check_index(&f).bad, 1);
+	snprintf(here, sizeof here, "%s/d2", f.root);
+	snprintf(away, sizeof away, "%s/away", f.root);
+	snprintf(index, sizeof index, "%s/index", here);
+	assert_int_equal(rename(here, away), 0);
+	assert_int_equal(mkdir(here, 0700), 0);
+	assert_int_equal(mkdir(index, 0700), 0);
+	put_keys(&f, KEYS, 1);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	assert_int_equal(check_index(&f).copies, 4);
+	assert_int_equal(check_index(&f).bad, 0);
+	snprintf(index, sizeof index, "%s/index/data.mdb", here);
+	assert_int_equal(stat(index, &st), -1);
+	snprintf(index, sizeof index, "%s/index/data.mdb", away);
+	assert_int_equal(stat(index, &st), 0);
+	fixture_end(&f);
+}
+
 /* ---- Crashes ----------------------------------------------------------------------------------------------------- */
 /* The process dies at the nth write of the heal, and the power with it; a drive more is lost at the end. */
 static void crash_in_any_write_of_heal(void **state)
@@ -608,6 +638,7 @@ int main(void)
 		cmocka_unit_test(bad_index_copy_is_found_and_made_anew),
 		cmocka_unit_test(a_copy_that_hides_rows_is_not_loaded),
 		cmocka_unit_test(an_idle_set_makes_a_bad_copy_anew),
+		cmocka_unit_test(a_copy_is_made_on_the_drive_not_at_its_path),
 		cmocka_unit_test(crash_in_any_write_of_heal),
 	};
 

@@ -17,21 +17,6 @@ static void release_nothing(void *arg)
 {
 }
 
-static int count_segment(void *arg, const char *name)
-{
-	*(unsigned *)arg += str_ends(str_of(name), STR_LIT(".seg"));
-	return 0;
-}
-
-static unsigned segment_files(struct fixture *f)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < f->n; i++)
-		(void)!drive_list(f->drive[i], "seg", count_segment, &n);
-	return n;
-}
-
 /* Space of what is deleted comes back, by whole segments, when no copy and no view needs it. */
 static void dead_segments_are_unlinked(void **state)
 {
@@ -46,18 +31,18 @@ static void dead_segments_are_unlinked(void **state)
 	for (unsigned i = 21; i <= 30; i++)
 		assert_int_equal(put_blob(&f, META_DURABLE, i, i, 20000), 0);
 	assert_int_equal(meta_checkpoint(f.s), 0);
-	unsigned before = segment_files(&f);
+	unsigned before = segment_files(&f, ALL(&f));
 	assert_true(before >= 3 * 7);
 	assert_int_equal(meta_view_open(f.s, &v), 0);
 	for (unsigned i = 2; i <= 12; i++)
 		assert_int_equal(drop(&f, i), 0);
 	assert_int_equal(meta_checkpoint(f.s), 0);
-	assert_int_equal(segment_files(&f) >= before, 1); /* the view shows them */
+	assert_int_equal(segment_files(&f, ALL(&f)) >= before, 1); /* the view shows them */
 	meta_view_close(v);
 	mutex_lock(&f.s->checkpoint_lock);
 	reclaim_run(f.s); /* with nothing new */
 	mutex_unlock(&f.s->checkpoint_lock);
-	assert_true(segment_files(&f) <= 3 * 4);
+	assert_true(segment_files(&f, ALL(&f)) <= 3 * 4);
 	for (unsigned round = 0; round < 3; round++) {
 		assert_int_equal(check_blob(&f, 1, 1, 900000), 1);
 		for (unsigned i = 21; i <= 30; i++)
@@ -88,13 +73,13 @@ static void segments_without_rows_are_unlinked(void **state)
 	assert_int_equal(erasure_writer_push(w, data, 100000, release_nothing, NULL), 0);
 	assert_int_equal(erasure_writer_finish(w, &eb), 0);
 	erasure_blob_free(&eb);
-	assert_int_equal(segment_files(&f), 3);
+	assert_int_equal(segment_files(&f, ALL(&f)), 3);
 	reclaim_orphans(f.s);
-	assert_int_equal(segment_files(&f), 3);
+	assert_int_equal(segment_files(&f, ALL(&f)), 3);
 	fixture_close(&f);
 	fixture_reopen(&f, ALL(&f));
 	reclaim_orphans(f.s);
-	assert_int_equal(segment_files(&f), 0);
+	assert_int_equal(segment_files(&f, ALL(&f)), 0);
 	fixture_end(&f);
 	free(data);
 }
@@ -224,12 +209,12 @@ static void a_blob_on_its_way_keeps_its_segment(void **state)
 		assert_int_equal(put_large(&f, META_DURABLE, i, i, 2 * LENGTH), 0);
 	for (unsigned round = 0; round < 3; round++)
 		checkpoint(&f, 50 + round);
-	unsigned files = segment_files(&f);
+	unsigned files = segment_files(&f, ALL(&f));
 	assert_int_equal(put_large_begun(&f, META_DURABLE, 1, 1, LENGTH, &first), 0);
 	erasure_blob_free(&given_up);
 	for (unsigned round = 0; round < 2; round++)
 		checkpoint(&f, 60 + round);
-	assert_int_equal(segment_files(&f), files - 4); /* what nobody waits for goes */
+	assert_int_equal(segment_files(&f, ALL(&f)), files - 4); /* what nobody waits for goes */
 	assert_int_equal(check_blob(&f, 1, 1, LENGTH), 1);
 	expect_counters(&f);
 	fixture_end(&f);

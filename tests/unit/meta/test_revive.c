@@ -425,6 +425,29 @@ static void an_upload_on_its_way_fails(void **state)
 	fixture_end(&f);
 }
 
+/* Segments that were made and not named yet when the set fell are nobody's. */
+static void files_without_rows_go(void **state)
+{
+	struct erasure_blob eb;
+
+	fixture_start(&f, 3, 1, true);
+	f.p.segment_size = 1u << 20;
+	fixture_open_known(&f);
+	assert_int_equal(put_large(&f, META_DURABLE, 1, 1, BYTES), 0);
+	assert_int_equal(large_begin(&f, 2, 2u << 20, &eb), 0);
+	assert_int_equal(segment_files(&f, SLOT(1)), 2);
+	drop_out(0, 2);
+	fail_io(&f, 2, "journal/", DRIVE_IO_WRITE, 1);
+	assert_true(put(&f, META_DURABLE, 3, 33) < 0);
+	take_away(SLOT(0) | SLOT(2));
+	fault_bench_rule(f.bench, NULL);
+	must_revive(SLOT(0) | SLOT(2));
+	erasure_blob_free(&eb);
+	assert_int_equal(segment_files(&f, ALL(&f)), 3);
+	assert_int_equal(check_blob(&f, 1, 1, BYTES), 1);
+	fixture_end(&f);
+}
+
 /* ---- A start without enough drives -------------------------------------------------------------------------------- */
 static void a_read_only_start_becomes_writable(void **state)
 {
@@ -799,6 +822,7 @@ int main(void)
 		cmocka_unit_test(what_nobody_kept_is_gone_and_its_numbers_too),
 		cmocka_unit_test(a_view_stays_one_state),
 		cmocka_unit_test(an_upload_on_its_way_fails),
+		cmocka_unit_test(files_without_rows_go),
 		cmocka_unit_test(a_read_only_start_becomes_writable),
 		cmocka_unit_test(doubt_of_a_read_only_start_is_not_settled_by_numbers),
 		cmocka_unit_test(an_attempt_that_fails_changes_nothing),
