@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See drives.h. A slot's entry has the path and, unless it is offline or absent, the drive. `lock` guards what operators see
- * and change; the drives themselves are the looking thread's alone, and nothing that may wait is done under the lock.
+ * See drives.h: the keeper's thread, and what it does at a look.
  */
 #include "service/drives.h"
 
@@ -23,45 +22,15 @@
 #define SET_PERIODS 4 /* at most, between attempts to write again: clients wait for it */
 #define GONE "its directory is gone"
 
-struct entry {
-	struct opening *late; /* the thread's: given up; until it has returned the path is not tried again */
-	char *path;          /* (L) */
-	char *next_path;     /* (L) of a replacement, until the drive of now is given back */
-	struct drive *d;     /* the thread's; NULL: not open */
-	bool lent;           /* the thread's: the set has it */
-	bool offline;        /* (L) */
-	bool forced;         /* (L) an operator replaces it: the root file system will do */
-	char reason[160];    /* (L) why it is not in, as far as this file knows; logged when it changes */
-	unsigned failures;   /* (L) in a row */
-	uint64_t retry_ns;   /* (L) mono; not before */
-};
-
-struct drives {
-	struct mutex lock;   /* LOCK_QUEUE (L) */
-	struct cond wake;
-	struct meta_set *set;
-	unsigned n;
-	struct entry e[SUPER_MAX_SLOTS]; /* by slot, once attached */
-	uint64_t period_ns, backoff_ns, timeout_ns;
-	int (*open)(void *arg, const char *path, struct drive **ret);
-	void *arg;
-	unsigned set_failures; /* the thread's: of attempts to revive */
-	uint64_t set_retry_ns;
-	uint64_t looks;        /* (L) */
-	bool poked, stop;      /* (L) */
-	bool running;
-	pthread_t thread;
-};
-
 /* ---- Opening and closing ------------------------------------------------------------------------------------------ */
 static int open_posix(void *arg, const char *path, struct drive **ret)
 {
 	return drive_posix_open(path, ret);
 }
 
-static int open_entry(struct drives *k, struct entry *e, struct drive **ret)
+int drives_open(const struct drives *k, struct opening **late, const char *path, struct drive **ret)
 {
-	return k->timeout_ns ? opening_run(&e->late, k->open, k->arg, e->path, k->timeout_ns, ret) : k->open(k->arg, e->path, ret);
+	return k->timeout_ns ? opening_run(late, k->open, k->arg, path, k->timeout_ns, ret) : k->open(k->arg, path, ret);
 }
 
 static const char *cure(int rc)
@@ -84,11 +53,11 @@ struct drives *drives_new(const struct drives_params *p)
 	k->open = p->open ? p->open : open_posix;
 	k->arg = p->arg;
 	for (unsigned i = 0; i < k->n; i++) {
-		struct entry *e = &k->e[i];
+		struct drives_entry *e = &k->e[i];
 		e->path = strdup(p->paths[i]);
 		if (!e->path)
 			return drives_free(k);
-		int rc = open_entry(k, e, &e->d);
+		int rc = drives_open(k, &e->late, e->path, &e->d);
 		if (rc < 0)
 			log_error("drive", "cannot use the drive path=%s cause=\"%s\" cure=\"%s\"", e->path, err_text(rc), cure(rc));
 	}
@@ -126,7 +95,7 @@ unsigned drives_lend(struct drives *k, struct drive *ret[SUPER_MAX_SLOTS])
 /* What the set did not take is closed: it is opened anew when it may join. */
 void drives_attach(struct drives *k, struct meta_set *set)
 {
-	struct entry by_slot[SUPER_MAX_SLOTS] = {0};
+	struct drives_entry by_slot[SUPER_MAX_SLOTS] = {0};
 	bool taken[SUPER_MAX_SLOTS] = {false};
 
 	k->set = set;
@@ -153,7 +122,7 @@ void drives_attach(struct drives *k, struct meta_set *set)
 /* True: it is news. */
 static bool note(struct drives *k, unsigned slot, const char *reason)
 {
-	struct entry *e = &k->e[slot];
+	struct drives_entry *e = &k->e[slot];
 	MUTEX_GUARD(&k->lock);
 	bool news = strcmp(e->reason, reason) != 0;
 
@@ -163,7 +132,7 @@ static bool note(struct drives *k, unsigned slot, const char *reason)
 
 static void say(struct drives *k, unsigned slot, const char *reason)
 {
-	struct entry *e = &k->e[slot];
+	struct drives_entry *e = &k->e[slot];
 
 	if (note(k, slot, reason))
 		log_warn("meta", "drive out slot=%u path=%s reason=\"%s\"", slot, e->path, reason);
@@ -176,7 +145,7 @@ static uint64_t pause_of(const struct drives *k, unsigned failures)
 
 static void failed(struct drives *k, unsigned slot, const char *reason)
 {
-	struct entry *e = &k->e[slot];
+	struct drives_entry *e = &k->e[slot];
 
 	say(k, slot, reason);
 	mutex_lock(&k->lock);
@@ -186,7 +155,7 @@ static void failed(struct drives *k, unsigned slot, const char *reason)
 
 static void well(struct drives *k, unsigned slot)
 {
-	struct entry *e = &k->e[slot];
+	struct drives_entry *e = &k->e[slot];
 
 	mutex_lock(&k->lock);
 	e->reason[0] = '\0';
@@ -206,7 +175,7 @@ static bool flag(struct drives *k, const bool *f)
 /* The drive of a slot that is out comes back from the set. False: its I/O has not returned yet. */
 static bool take_back(struct drives *k, unsigned slot)
 {
-	struct entry *e = &k->e[slot];
+	struct drives_entry *e = &k->e[slot];
 	struct drive *old = NULL;
 
 	if (e->lent && meta_slot_release(k->set, slot, &old) < 0)
@@ -270,10 +239,10 @@ static void swap_paths(struct drives *k, unsigned a, unsigned b)
 /* 1: it may join; 0: not now, and why has been told. */
 static int open_anew(struct drives *k, unsigned *slot)
 {
-	struct entry *e = &k->e[*slot];
+	struct drives_entry *e = &k->e[*slot];
 	struct identity id;
 
-	int rc = open_entry(k, e, &e->d);
+	int rc = drives_open(k, &e->late, e->path, &e->d);
 	if (rc < 0) {
 		e->d = NULL;
 		say(k, *slot, rc == -ENOENT ? GONE : err_text(rc));
@@ -299,7 +268,7 @@ static int open_anew(struct drives *k, unsigned *slot)
 /* ---- A look at the set that writes -------------------------------------------------------------------------------- */
 static void join(struct drives *k, unsigned slot)
 {
-	struct entry *e = &k->e[slot];
+	struct drives_entry *e = &k->e[slot];
 	struct op_ctx ctx;
 
 	op_ctx_init(&ctx, OP_ADMIN);
@@ -329,7 +298,7 @@ static const char *wish(struct drives *k, unsigned slot)
 }
 
 /* Its descriptors work on, but nobody would find it at a start, and what was written could not be read then. */
-static bool is_gone(const struct entry *e)
+static bool is_gone(const struct drives_entry *e)
 {
 	int rc = e->d ? identity_check(e->d) : 0;
 
@@ -350,7 +319,7 @@ static void look_at_in(struct drives *k, unsigned slot)
 /* ---- A look at the set below W ------------------------------------------------------------------------------------ */
 static void give_up_lost(struct drives *k, unsigned slot)
 {
-	struct entry *e = &k->e[slot];
+	struct drives_entry *e = &k->e[slot];
 
 	if (e->lent && is_gone(e))
 		drive_set_out(e->d, true, GONE);
@@ -482,120 +451,4 @@ void drives_watch(void *arg, struct service_info *ret)
 	ret->cycle = k->looks;
 	mutex_unlock(&k->lock);
 	snprintf(ret->note, sizeof ret->note, "%u of %u drives in sync", in, k->n);
-}
-
-/* ---- Operators ---------------------------------------------------------------------------------------------------- */
-void drives_poke(struct drives *k)
-{
-	mutex_lock(&k->lock);
-	for (unsigned i = 0; i < k->n; i++)
-		k->e[i].retry_ns = 0;
-	k->poked = true;
-	cond_signal(&k->wake);
-	mutex_unlock(&k->lock);
-}
-
-unsigned drives_list(struct drives *k, struct drives_info *ret, unsigned max)
-{
-	uint64_t mono = clock_mono_ns(), wall = clock_wall_ns();
-	struct meta_stats st;
-	unsigned n = 0;
-
-	meta_stats(k->set, &st);
-	for (unsigned i = 0; i < k->n && n < max; i++) {
-		struct drives_info *d = &ret[n++];
-		struct entry *e = &k->e[i];
-		*d = (struct drives_info){.slot = i};
-		meta_slot_why(k->set, i, d->reason, sizeof d->reason);
-		MUTEX_GUARD(&k->lock);
-		d->state = e->offline ? DRIVES_OFFLINE : st.isr.slot[i].state == ISR_IN ? DRIVES_IN :
-			   st.isr.slot[i].state == ISR_JOINING ? DRIVES_JOINING : DRIVES_OUT;
-		snprintf(d->path, sizeof d->path, "%s", e->path);
-		if (*e->reason)
-			snprintf(d->reason, sizeof d->reason, "%s", e->reason);
-		d->failures = e->failures;
-		d->retry_ns = e->retry_ns > mono ? wall + (e->retry_ns - mono) : 0;
-	}
-	return n;
-}
-
-/* The slot leaves now, if it is in. */
-static int take_out(struct drives *k, unsigned slot, const char *why, struct op_ctx *ctx)
-{
-	int rc = meta_slot_remove(k->set, slot, false, why);
-
-	if (rc == -QE_QUORUM_WRITE)
-		return op_fail(ctx, rc, "without the drive of slot %u too few are in sync for the set to write", slot);
-	if (rc == -QE_BUSY)
-		return op_fail(ctx, rc, "slot %u has the only good copy of the index; others are being made, try again", slot);
-	return rc == -EINVAL ? 0 : rc; /* it was out already */
-}
-
-static int check_slot(const struct drives *k, unsigned slot, struct op_ctx *ctx)
-{
-	return slot < k->n ? 0 : op_fail(ctx, -ENOENT, "there is no slot %u: the set has %u drives", slot, k->n);
-}
-
-static void set_offline(struct drives *k, unsigned slot, bool offline)
-{
-	mutex_lock(&k->lock);
-	k->e[slot].offline = offline;
-	mutex_unlock(&k->lock);
-	drives_poke(k);
-}
-
-int drives_offline(struct drives *k, unsigned slot, struct op_ctx *ctx)
-{
-	int rc = check_slot(k, slot, ctx);
-
-	if (rc < 0)
-		return rc;
-	/* First, so that a look in between does not bring it back. */
-	set_offline(k, slot, true);
-	rc = take_out(k, slot, "set offline", ctx);
-	if (rc < 0)
-		set_offline(k, slot, false);
-	return rc;
-}
-
-int drives_online(struct drives *k, unsigned slot, struct op_ctx *ctx)
-{
-	int rc = check_slot(k, slot, ctx);
-
-	if (rc == 0)
-		set_offline(k, slot, false);
-	return rc;
-}
-
-static int choose_path(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx)
-{
-	MUTEX_GUARD(&k->lock);
-
-	for (unsigned i = 0; i < k->n; i++)
-		if (i != slot && strcmp(k->e[i].path, path) == 0)
-			return op_fail(ctx, -EINVAL, "%s is the path of slot %u", path, i);
-	char *copy = strdup(path);
-	if (!copy)
-		return -ENOMEM;
-	free(k->e[slot].next_path);
-	k->e[slot].next_path = copy;
-	return 0;
-}
-
-int drives_replace(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx)
-{
-	int rc = check_slot(k, slot, ctx);
-
-	if (rc < 0)
-		return rc;
-	/* First, so that a look in between does not bring the old one back. */
-	set_offline(k, slot, true);
-	rc = take_out(k, slot, "replaced", ctx);
-	if (rc == 0 && path)
-		rc = choose_path(k, slot, path, ctx);
-	mutex_lock(&k->lock);
-	k->e[slot].forced |= rc == 0;
-	mutex_unlock(&k->lock);
-	set_offline(k, slot, false);
-	return rc;
 }
