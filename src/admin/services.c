@@ -80,7 +80,10 @@ static const char *name_of(struct op_ctx *ctx, const struct admin_request *r)
 static int answer(struct op_ctx *ctx, const char *name, int rc, struct buf *ret)
 {
 	if (rc == -ENOENT)
-		return op_fail(ctx, -QE_INVALID_REQUEST, "there is no service \"%.60s\" that can be run by hand", name);
+		return op_fail(ctx, -QE_INVALID_REQUEST, "there is no service \"%.60s\"; service list names them", name);
+	if (rc == -EOPNOTSUPP)
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%.60s works by itself whenever there is something to do: it cannot be run or "
+			       "paused by hand", name);
 	if (rc < 0)
 		return rc;
 	json_t *o = json_object();

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define MAX_COLUMNS 24
-#define MAX_WIDTH 150 /* a wider table is printed as one block a row */
+#define MAX_WIDTH 150 /* a wider table is printed as one block a row, but for its last column, which may be a sentence */
 #define INDENT 2
 
 void output_size(uint64_t bytes, struct buf *ret)
@@ -145,7 +145,7 @@ static size_t table_width(const struct table *t)
 {
 	size_t width = 0;
 
-	for (size_t col = 0; col < t->n; col++)
+	for (size_t col = 0; col + 1 < t->n; col++)
 		width += t->width[col] + 2;
 	return width;
 }

@@ -231,20 +231,25 @@ unsigned services_list(struct services *s, struct service_info *ret, unsigned ma
 	return n;
 }
 
-static struct entry *find(struct services *s, const char *name)
+/* -ENOENT; -EOPNOTSUPP: it works by itself. */
+static int find(struct services *s, const char *name, struct entry **ret)
 {
-	for (unsigned i = 0; i < s->n; i++)
-		if (s->entry[i].row.run && strcmp(s->entry[i].row.name, name) == 0)
-			return &s->entry[i];
-	return NULL;
+	for (unsigned i = 0; i < s->n; i++) {
+		if (strcmp(s->entry[i].row.name, name) != 0)
+			continue;
+		*ret = &s->entry[i];
+		return s->entry[i].row.run ? 0 : -EOPNOTSUPP;
+	}
+	return -ENOENT;
 }
 
 int services_poke(struct services *s, const char *name)
 {
-	struct entry *e = find(s, name);
+	struct entry *e;
+	int rc = find(s, name, &e);
 
-	if (!e)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	MUTEX_GUARD(&s->lock);
 	e->poked = true;
 	cond_broadcast(&s->changed);
@@ -253,10 +258,11 @@ int services_poke(struct services *s, const char *name)
 
 int services_pause(struct services *s, const char *name, bool paused)
 {
-	struct entry *e = find(s, name);
+	struct entry *e;
+	int rc = find(s, name, &e);
 
-	if (!e)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	MUTEX_GUARD(&s->lock);
 	e->paused = paused;
 	if (paused)

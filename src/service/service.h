@@ -59,9 +59,10 @@ int services_start(const struct service *rows, unsigned n, struct services **ret
 struct services *services_stop(struct services *s);
 /* Fills up to max, in the order of the table; how many. */
 unsigned services_list(struct services *s, struct service_info *ret, unsigned max);
-/* A run as soon as may be: now, when it is resumed, or once more when one is under way. -ENOENT: no such row to run. */
+/* A run as soon as may be: now, when it is resumed, or once more when one is under way. -ENOENT: no such row;
+ * -EOPNOTSUPP: a row that is only watched. */
 int services_poke(struct services *s, const char *name) WARN_UNUSED;
-/* Paused: the run under way is told to end, none begins. Resumed: what was cut off begins anew. -ENOENT as above. */
+/* Paused: the run under way is told to end, none begins. Resumed: what was cut off begins anew. Errors as above. */
 int services_pause(struct services *s, const char *name, bool paused) WARN_UNUSED;
 
 /* ---- For run() ---------------------------------------------------------------------------------------------------- */

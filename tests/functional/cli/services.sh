@@ -64,7 +64,11 @@ out=$(service run nothing 2>&1) || rc=$?
 assert_eq "$rc" 1
 assert_match "$out" 'no service "nothing"'
 rc=0
-out=$(service pause checkpoint 2>&1) || rc=$?
-assert_match "$out" 'no service "checkpoint"'
+out=$(service run checkpoint 2>&1) || rc=$?
+assert_eq "$rc" 1
+assert_match "$out" 'answered 400 .*checkpoint works by itself'
+rc=0
+out=$(service pause reclaim 2>&1) || rc=$?
+assert_match "$out" 'reclaim works by itself'
 assert_eq "$(s3curl '/quoin/admin/v1/services/run?name=usage' | jq -r .code)" MethodNotAllowed
 stop_quoin

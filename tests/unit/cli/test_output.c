@@ -55,16 +55,35 @@ static void a_table_too_wide_for_a_terminal_is_blocks(void **state)
 
 	memset(wide, 'x', sizeof wide - 1);
 	wide[sizeof wide - 1] = '\0';
-	buf_addf(&json, "{\"v\": [{\"a\": 1, \"b\": \"%s\", \"c\": \"%s\"}, {\"a\": 2}]}", wide, wide);
+	buf_addf(&json, "{\"v\": [{\"a\": 1, \"b\": \"%s\", \"c\": \"%s\", \"d\": 3}, {\"a\": 2}]}", wide, wide);
 	buf_addf(&expected,
 	         "v:\n"
 	         "  --\n"
 	         "  a:                 1\n"
 	         "  b:                 %s\n"
 	         "  c:                 %s\n"
+	         "  d:                 3\n"
 	         "  --\n"
 	         "  a:                 2\n",
 	         wide, wide);
+	check(buf_cstr(&json), buf_cstr(&expected));
+}
+
+/* The reason of a drive that is out may be a sentence: scripts count columns. */
+static void a_long_last_column_leaves_a_table(void **state)
+{
+	CLEANUP_BUF struct buf json = BUF_INIT, expected = BUF_INIT;
+	char wide[200];
+
+	memset(wide, 'x', sizeof wide - 1);
+	wide[sizeof wide - 1] = '\0';
+	buf_addf(&json, "{\"v\": [{\"a\": 1, \"b\": \"%s\"}, {\"a\": 2, \"b\": \"\"}]}", wide);
+	buf_addf(&expected,
+	         "v:\n"
+	         "  a  b\n"
+	         "  1  %s\n"
+	         "  2  \n",
+	         wide);
 	check(buf_cstr(&json), buf_cstr(&expected));
 }
 
@@ -124,6 +143,7 @@ int main(void)
 		cmocka_unit_test(arrays_of_objects_are_tables),
 		cmocka_unit_test(what_is_nested_in_a_row_is_below_it),
 		cmocka_unit_test(a_table_too_wide_for_a_terminal_is_blocks),
+		cmocka_unit_test(a_long_last_column_leaves_a_table),
 		cmocka_unit_test(empty_and_plain_arrays),
 		cmocka_unit_test(control_characters_do_not_reach_the_terminal),
 		cmocka_unit_test(sizes),
