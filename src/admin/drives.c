@@ -81,12 +81,12 @@ static int find_drive(const struct admin_params *a, struct op_ctx *ctx, const st
 	return op_fail(ctx, -QE_INVALID_REQUEST, "the set has no drive \"%.80s\"; drive list names them", arena_str(&ctx->arena, name).p);
 }
 
-static int answer(const struct drives_info *d, const char *what, struct buf *ret)
+static int answer(unsigned slot, struct str path, const char *what, struct buf *ret)
 {
 	json_t *o = json_object();
 
-	admin_set_u64(o, "slot", d->slot);
-	json_object_set_new(o, "path", json_string(d->path));
+	admin_set_u64(o, "slot", slot);
+	admin_set_str(o, "path", path);
 	json_object_set_new(o, "result", json_string(what));
 	return admin_dump(o, ret);
 }
@@ -98,7 +98,7 @@ int admin_drives_offline(const struct admin_params *a, struct op_ctx *ctx, const
 
 	if (rc == 0)
 		rc = drives_offline(a->drives, d.slot, ctx);
-	return rc < 0 ? rc : answer(&d, "it is taken out, and stays away until it is set online", ret);
+	return rc < 0 ? rc : answer(d.slot, str_of(d.path), "it is taken out, and stays away until it is set online", ret);
 }
 
 int admin_drives_online(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
@@ -111,7 +111,7 @@ int admin_drives_online(const struct admin_params *a, struct op_ctx *ctx, const 
 	if (rc < 0)
 		return rc;
 	drives_poke(a->drives);
-	return answer(&d, "it joins the set as soon as it can be opened", ret);
+	return answer(d.slot, str_of(d.path), "it joins the set as soon as it can be opened", ret);
 }
 
 int admin_drives_replace(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
@@ -125,6 +125,6 @@ int admin_drives_replace(const struct admin_params *a, struct op_ctx *ctx, const
 	if (rc < 0)
 		return rc;
 	drives_poke(a->drives);
-	return answer(&d, "the empty directory takes the slot, and its data is made anew; drive list and heal status tell how far "
-		      "it is", ret);
+	return answer(d.slot, path.len ? path : str_of(d.path), "the empty directory takes the slot, and its data is made anew; drive "
+		      "list and heal status tell how far it is", ret);
 }

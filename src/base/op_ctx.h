@@ -20,7 +20,7 @@ struct op_ctx {
 	gid_t gid;
 	mode_t umask;
 	uint64_t deadline_ns;     /* mono; 0: none */
-	char detail[160];         /* cause of the last error, "" if the table's text says it all */
+	char detail[320];         /* cause of the last error, "" if the table's text says it all */
 	struct arena arena;       /* freed at the end of the request */
 };
 

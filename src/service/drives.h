@@ -49,7 +49,7 @@ struct drives_info {
 	unsigned slot;
 	enum drives_state state;
 	char path[256];
-	char reason[160];    /* why it is not in; "": nothing is known */
+	char reason[320];    /* why it is not in; "": nothing is known */
 	unsigned failures;   /* attempts in a row */
 	uint64_t retry_ns;   /* wall; 0: at the next look */
 };
@@ -58,8 +58,10 @@ unsigned drives_list(struct drives *k, struct drives_info *ret, unsigned max); /
  * too few would be left in sync; -QE_BUSY: its index copy is the only good one yet. */
 int drives_offline(struct drives *k, unsigned slot, struct op_ctx *ctx) WARN_UNUSED;
 int drives_online(struct drives *k, unsigned slot, struct op_ctx *ctx) WARN_UNUSED;
-/* The directory at path (NULL: at the one of now) takes the slot, on the root file system too, because an operator says so.
- * The configuration must name a new path before the next start. Errors as drives_offline; -EINVAL: another slot's path. */
+/* The blank directory at path (NULL: at the one of now) takes the slot, on the root file system too, because an operator says
+ * so. The configuration must name a new path before the next start. Everything is checked before anything is changed:
+ * -QE_INVALID_REQUEST: not absolute, absent, not blank, in use, or another slot's; -QE_DRIVE_TIMEOUT; then errors as
+ * drives_offline. One that is refused leaves the slot as it was. */
 int drives_replace(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx) WARN_UNUSED;
 void drives_poke(struct drives *k);             /* looks now, without pauses */
 

@@ -26,7 +26,7 @@ struct drives_entry {
 	bool lent;           /* the thread's: the set has it */
 	bool offline;        /* (L) */
 	bool forced;         /* (L) an operator replaces it: the root file system will do */
-	char reason[160];    /* (L) why it is not in, as far as this file knows; logged when it changes */
+	char reason[320];    /* (L) why it is not in, as far as this file knows; logged when it changes */
 	unsigned failures;   /* (L) in a row */
 	uint64_t retry_ns;   /* (L) mono; not before */
 };

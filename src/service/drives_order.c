@@ -10,6 +10,8 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/str.h"
+#include "drive/identity.h"
 #include "service/drives_internal.h"
 
 void drives_poke(struct drives *k)
@@ -20,6 +22,12 @@ void drives_poke(struct drives *k)
 	k->poked = true;
 	cond_signal(&k->wake);
 	mutex_unlock(&k->lock);
+}
+
+/* (L) Where the drive of a slot is, or is to be. */
+static const char *path_of(const struct drives_entry *e)
+{
+	return e->next_path ? e->next_path : e->path;
 }
 
 unsigned drives_list(struct drives *k, struct drives_info *ret, unsigned max)
@@ -37,7 +45,7 @@ unsigned drives_list(struct drives *k, struct drives_info *ret, unsigned max)
 		MUTEX_GUARD(&k->lock);
 		d->state = e->offline ? DRIVES_OFFLINE : st.isr.slot[i].state == ISR_IN ? DRIVES_IN :
 			   st.isr.slot[i].state == ISR_JOINING ? DRIVES_JOINING : DRIVES_OUT;
-		snprintf(d->path, sizeof d->path, "%s", e->path);
+		snprintf(d->path, sizeof d->path, "%s", path_of(e));
 		if (*e->reason)
 			snprintf(d->reason, sizeof d->reason, "%s", e->reason);
 		d->failures = e->failures;
@@ -94,35 +102,131 @@ int drives_online(struct drives *k, unsigned slot, struct op_ctx *ctx)
 	return rc;
 }
 
-static int choose_path(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx)
+/* ---- Replacing ---------------------------------------------------------------------------------------------------- */
+static struct str next_name(const char **p)
+{
+	const char *from = *p + strspn(*p, "/");
+
+	*p = from + strcspn(from, "/");
+	return (struct str){from, (size_t)(*p - from)};
+}
+
+/* Also when one has more slashes, or one at its end. */
+static bool same_path(const char *a, const char *b)
+{
+	struct str x, y;
+
+	if ((*a == '/') != (*b == '/'))
+		return false;
+	do {
+		x = next_name(&a);
+		y = next_name(&b);
+	} while (x.len && str_eq(x, y));
+	return !x.len && !y.len;
+}
+
+/* (L) */
+static int check_unused(const struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx)
+{
+	for (unsigned i = 0; i < k->n; i++)
+		if (i != slot && (same_path(k->e[i].path, path) || same_path(path_of(&k->e[i]), path)))
+			return op_fail(ctx, -QE_INVALID_REQUEST, "%s is the path of slot %u: give an empty directory of its own", path, i);
+	return 0;
+}
+
+/* Where the new drive is to be: *ret is the caller's. */
+static int choose_path(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx, char **ret)
+{
+	if (path && path[0] != '/')
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is no absolute path, and the server works in another directory than you", path);
+	MUTEX_GUARD(&k->lock);
+	int rc = path ? check_unused(k, slot, path, ctx) : 0;
+	if (rc < 0)
+		return rc;
+	*ret = strdup(path ? path : path_of(&k->e[slot]));
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* Names cause and cure of a directory that may not take a slot. */
+static int refuse(struct op_ctx *ctx, int rc, const char *path)
+{
+	switch (rc) {
+	case -ENOENT:
+		return op_fail(ctx, -QE_INVALID_REQUEST, "there is no directory %s: create it, or mount the new drive there", path);
+	case 0:
+	case -QE_DRIVE_FOREIGN:
+	case -QE_DRIVE_FORMAT:
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is not empty: empty it first, or give the path of an empty directory", path);
+	case -QE_DRIVE_LOCKED:
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is a drive in use, and not empty: set it offline and empty it first, or give "
+			       "the path of an empty directory", path);
+	case -QE_DRIVE_TIMEOUT:
+		return op_fail(ctx, rc, "%s did not answer within drive.timeout: check the device", path);
+	case -ENOMEM:
+		return rc;
+	default:
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%s cannot be used: %s; give a directory that the server can write", path,
+			       err_text(rc));
+	}
+}
+
+/* Nothing is there but what a drive's file system or a format that was cut short leaves. */
+static int check_blank(const struct drives *k, const char *path, struct op_ctx *ctx)
+{
+	struct opening *late = NULL;
+	struct drive *d = NULL;
+	struct identity id;
+	int rc = drives_open(k, &late, path, &d);
+
+	if (rc == 0)
+		rc = identity_read(d, &id);
+	drive_close(d);
+	opening_free(late);
+	return rc == -ENODATA ? 0 : refuse(ctx, rc, path);
+}
+
+/* What was so before. */
+static bool hold_off(struct drives *k, unsigned slot)
 {
 	MUTEX_GUARD(&k->lock);
+	bool was = k->e[slot].offline;
 
-	for (unsigned i = 0; i < k->n; i++)
-		if (i != slot && strcmp(k->e[i].path, path) == 0)
-			return op_fail(ctx, -EINVAL, "%s is the path of slot %u", path, i);
-	char *copy = strdup(path);
-	if (!copy)
-		return -ENOMEM;
-	free(k->e[slot].next_path);
-	k->e[slot].next_path = copy;
+	k->e[slot].offline = true;
+	return was;
+}
+
+/* Takes *path over. Another slot may have been given it meanwhile. */
+static int note_replacement(struct drives *k, unsigned slot, char **path, struct op_ctx *ctx)
+{
+	struct drives_entry *e = &k->e[slot];
+	MUTEX_GUARD(&k->lock);
+
+	int rc = check_unused(k, slot, *path, ctx);
+	if (rc < 0)
+		return rc;
+	free(e->next_path);
+	e->next_path = *path;
+	*path = NULL;
+	e->forced = true;
 	return 0;
 }
 
 int drives_replace(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx)
 {
+	CLEANUP_FREE char *to = NULL;
 	int rc = check_slot(k, slot, ctx);
 
+	if (rc == 0)
+		rc = choose_path(k, slot, path, ctx, &to);
+	if (rc == 0)
+		rc = check_blank(k, to, ctx);
 	if (rc < 0)
 		return rc;
 	/* First, so that a look in between does not bring the old one back. */
-	set_offline(k, slot, true);
+	bool was_offline = hold_off(k, slot);
 	rc = take_out(k, slot, "replaced", ctx);
-	if (rc == 0 && path)
-		rc = choose_path(k, slot, path, ctx);
-	mutex_lock(&k->lock);
-	k->e[slot].forced |= rc == 0;
-	mutex_unlock(&k->lock);
-	set_offline(k, slot, false);
+	if (rc == 0)
+		rc = note_replacement(k, slot, &to, ctx);
+	set_offline(k, slot, rc < 0 && was_offline);
 	return rc;
 }

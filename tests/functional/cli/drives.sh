@@ -58,9 +58,24 @@ rc=0
 out=$(admin drive offline /nowhere 2>&1) || rc=$?
 assert_match "$out" 'no drive "/nowhere"'
 
+# when what shall replace a drive cannot, then it is refused with the cause, and the drive stays
+refused() {
+	local rc=0 out
+	out=$(admin drive replace "$1" ${2:+"$2"} 2>&1) || rc=$?
+	assert_eq "$rc" 1
+	assert_match "$out" "answered 400 .*$3"
+	assert_eq "$(of 3 state)" in
+}
+refused "$(drive 3)" /nowhere 'there is no directory /nowhere'
+refused "$(drive 3)" "$(drive 4)" 'is the path of slot'
+refused "$(drive 3)" here 'absolute'
+refused "$(drive 3)" "$TEST_DIR" 'is not empty'
+refused "$(drive 3)" '' 'and not empty: set it offline'
+
 # when a drive is lost, and an empty directory takes its place, then it is filled
 admin drive offline "$(drive 4)"
 find "$(drive 4)" -mindepth 1 -delete
+assert_match "$(admin drive list)" 'slot +path +state +healing'
 admin drive replace "$(drive 4)"
 expect_within 60 is 4 in
 make_tree 3

@@ -22,7 +22,7 @@ struct fixture {
 	struct drive *drive[SUPER_MAX_SLOTS];
 	struct meta_set *s;
 	struct meta_params p;      /* as the next open gets it */
-	char detail[160];          /* of the last open */
+	char detail[320];          /* of the last open */
 };
 
 /* Parameters for tests: small files, no threads. */

@@ -263,20 +263,77 @@ static void a_drive_that_is_set_offline_stays_away(void **state)
 	end();
 }
 
-static void a_drive_moves_to_another_path(void **state)
+static int replace(unsigned slot, const char *to, char *ret_why, size_t cap)
 {
 	struct op_ctx ctx;
-	char other[100];
+
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = drives_replace(k, slot, to, &ctx);
+	snprintf(ret_why, cap, "%s", ctx.detail);
+	op_ctx_done(&ctx);
+	return rc;
+}
+
+static void a_drive_moves_to_another_path(void **state)
+{
+	char other[100], why[320];
 
 	start();
-	op_ctx_init(&ctx, OP_ADMIN);
-	assert_int_equal(drives_replace(k, 1, path[2], &ctx), -EINVAL);
 	snprintf(other, sizeof other, "%s9", path[1]);
 	assert_int_equal(mkdir(other, 0755), 0);
-	assert_int_equal(drives_replace(k, 1, other, &ctx), 0);
-	op_ctx_done(&ctx);
+	assert_int_equal(replace(1, other, why, sizeof why), 0);
+	assert_string_equal(info(1).path, other);
 	expect_state(1, DRIVES_IN);
 	assert_string_equal(info(1).path, other);
+	end();
+}
+
+static void expect_refused(unsigned slot, const char *to, const char *text)
+{
+	char why[320] = "";
+
+	assert_int_equal(replace(slot, to, why, sizeof why), -QE_INVALID_REQUEST);
+	if (!strstr(why, text))
+		fail_msg("\"%s\" does not say \"%s\"", why, text);
+	drives_look(k);
+}
+
+/* All is checked before anything is done. */
+static void a_replacement_that_cannot_be_is_refused_and_changes_nothing(void **state)
+{
+	char other[100], again[100];
+
+	start();
+	snprintf(other, sizeof other, "%s9", path[1]);
+	expect_refused(1, other, "there is no directory");
+	expect_refused(1, "d9", "absolute");
+	expect_refused(1, path[2], "is the path of slot 2");
+	snprintf(again, sizeof again, "/%s/", path[2]);
+	expect_refused(1, again, "is the path of slot 2");
+	expect_refused(1, NULL, "not empty");
+	expect_refused(1, path[1], "not empty");
+	assert_int_equal(mkdir(other, 0755), 0);
+	run("touch %s9/thesis", 1, 1);
+	expect_refused(1, other, "is not empty: empty it first");
+	run("rm -r %s9 && touch %s9", 1, 1);
+	expect_refused(1, other, "Not a directory");
+	assert_int_equal(info(1).state, DRIVES_IN);
+	assert_string_equal(info(1).path, path[1]);
+	assert_true(meta_writable(f.s));
+	/* Nor does it end what another order was about. */
+	assert_int_equal(with_ctx(drives_offline, 1), 0);
+	for (unsigned i = 0; i < 50; i++) {
+		drives_look(k);
+		clock_sleep_ns(NS_PER_MS);
+	}
+	expect_refused(1, path[2], "is the path of slot 2");
+	expect_refused(1, NULL, "not empty");
+	assert_int_equal(info(1).state, DRIVES_OFFLINE);
+	/* What a file system has of its own is nothing. */
+	run("rm -r %s && mkdir -p %s/lost+found", 1, 1);
+	char why[320];
+	assert_int_equal(replace(1, NULL, why, sizeof why), 0);
+	expect_state(1, DRIVES_IN);
 	end();
 }
 
@@ -373,6 +430,7 @@ int main(void)
 		cmocka_unit_test(what_keeps_failing_is_tried_ever_more_rarely),
 		cmocka_unit_test(a_drive_that_is_set_offline_stays_away),
 		cmocka_unit_test(a_drive_moves_to_another_path),
+		cmocka_unit_test(a_replacement_that_cannot_be_is_refused_and_changes_nothing),
 		cmocka_unit_test(swapped_drives_find_their_slots),
 		cmocka_unit_test(a_set_below_its_quorum_writes_again),
 		cmocka_unit_test(a_directory_that_hangs_holds_up_nobody),
