@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Healing and scrub: what they do, and telling them to begin. Each answer has a member `progress` in one form, which a
- * client follows to the end: {finished, done, total, unit, per_second, eta_seconds, text}. What began by a POST has
- * finished when progress of the GET with its `after` says so.
+ * client follows to the end: {finished, done, total, unit, per_second, eta_seconds, failed, text, waits}. What began by
+ * a POST has finished when progress of the GET with the members of its answer as parameters says so; `failed` is not 0 when it has, and
+ * not all is whole.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,19 +30,50 @@ static bool service_info_of(const struct admin_params *a, const char *name, stru
 	return false;
 }
 
-static uint64_t after(const struct admin_request *r)
+static uint64_t number(const struct admin_request *r, const char *name)
 {
 	uint64_t v;
 
-	return str_to_u64(admin_param(r, "after"), &v) == 0 ? v : 0;
+	return str_to_u64(admin_param(r, name), &v) == 0 ? v : 0;
 }
 
 struct progress {
 	bool finished;
-	uint64_t done, total, per_second, eta_ns, failed; /* failed: pieces that could not be healed */
-	const char *unit;
-	char text[200];
+	uint64_t done, total, per_second, eta_ns;
+	uint64_t failed; /* what could not be healed or is not there: it has come to an end that is no success */
+	const char *unit, *waits; /* waits: why it does not move, NULL: it does */
+	char text[400];
 };
+
+static void PRINTF_LIKE(2, 3) say(struct progress *p, const char *fmt, ...)
+{
+	size_t at = strlen(p->text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(p->text + at, sizeof p->text - at, fmt, ap);
+	va_end(ap);
+}
+
+/* What keeps it from moving, for who waits. */
+static void note_wait(struct progress *p, const struct meta_stats *st, const struct service_info *run)
+{
+	if (p->finished)
+		return;
+	if (!st->writable)
+		p->waits = "the set is read-only, fewer drives are in sync than it needs to write";
+	else if (run->state == SERVICE_PAUSED)
+		p->waits = "the service is paused; service resume lets it run";
+}
+
+static int check_writable(const struct admin_params *a, struct op_ctx *ctx)
+{
+	struct meta_stats st;
+
+	meta_stats(object_store_set(a->store), &st);
+	return st.writable ? 0 : op_fail(ctx, -QE_QUORUM_WRITE, "nothing can be repaired while the set is read-only: fewer drives are in "
+					 "sync than the %u it needs; drive list tells what is wrong with them", st.w);
+}
 
 static void add_progress(json_t *o, const struct progress *p)
 {
@@ -54,6 +87,7 @@ static void add_progress(json_t *o, const struct progress *p)
 	admin_set_seconds(j, "eta_seconds", p->eta_ns);
 	admin_set_u64(j, "failed", p->failed);
 	json_object_set_new(j, "text", json_string(p->text));
+	json_object_set_new(j, "waits", p->waits ? json_string(p->waits) : json_null());
 	json_object_set_new(o, "progress", j);
 }
 
@@ -107,17 +141,59 @@ static unsigned ranges_in(const struct meta_stats *st)
 	return n;
 }
 
-static void heal_progress(const struct heal_status *h, const struct service_info *run, unsigned ranges, uint64_t asked,
-			  struct progress *ret)
+/* Slots of drives that are not in, as "1, 3"; how many. */
+static unsigned slots_out(const struct meta_stats *st, char *ret, size_t cap)
 {
-	unsigned active = 0;
+	unsigned n = 0;
+
+	*ret = '\0';
+	for (unsigned i = 0; i < st->n; i++)
+		if (st->isr.slot[i].state != ISR_IN)
+			snprintf(ret + strlen(ret), cap - strlen(ret), "%s%u", n++ ? ", " : "", i);
+	return n;
+}
+
+struct asked { /* what was told to who began it */
+	uint64_t cycle, since_ns, repaired, failed;
+};
+
+static struct asked asked_of(const struct admin_request *r)
+{
+	return (struct asked){number(r, "after"), number(r, "since"), number(r, "repaired"), number(r, "failed")};
+}
+
+/* How it ended: what was done, and what is not whole. */
+static void heal_summary(const struct heal_status *h, const struct meta_stats *st, const struct asked *asked, unsigned healed,
+			 struct progress *ret)
+{
+	uint64_t repaired = h->damage.repaired - MIN(h->damage.repaired, asked->repaired);
+	unsigned ranges = ranges_in(st);
+	char slots[64];
+
+	ret->failed += h->damage.failed - MIN(h->damage.failed, asked->failed);
+	say(ret, "%u drives healed, %llu damaged pieces repaired, %llu failed", healed, (unsigned long long)repaired,
+	    (unsigned long long)ret->failed);
+	if (ranges)
+		say(ret, "; %u ranges stay missing on drives in the set, the log tells why", ranges);
+	unsigned out = slots_out(st, slots, sizeof slots);
+	if (out)
+		say(ret, "; not in the set, so not healed: slots %s", slots);
+	ret->failed += ranges + out;
+}
+
+static void heal_progress(const struct heal_status *h, const struct meta_stats *st, const struct service_info *run,
+			  const struct asked *asked, struct progress *ret)
+{
+	uint64_t since = asked->since_ns ? asked->since_ns : run->started_ns;
+	unsigned active = 0, n = 0;
 
 	*ret = (struct progress){.unit = "bytes"};
 	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++) {
 		const struct heal_drive *d = &h->drive[i];
 
-		if (!d->s.active && d->s.started_ns < run->started_ns)
+		if (!d->s.active && (!d->s.started_ns || MAX(d->s.updated_ns, d->s.ended_ns) < since))
 			continue;
+		n++;
 		active += d->s.active;
 		ret->failed += d->s.stripes_failed;
 		ret->done += d->s.bytes_done;
@@ -125,9 +201,14 @@ static void heal_progress(const struct heal_status *h, const struct service_info
 		ret->per_second += d->bytes_per_s;
 		ret->eta_ns = MAX(ret->eta_ns, d->eta_ns);
 	}
-	ret->finished = !active && !h->damage.waiting && run->cycle >= asked + HEAL_RUNS;
-	snprintf(ret->text, sizeof ret->text, "%u drives under way, %u ranges missing, %u damaged stripes wait, %llu failed", active,
-		 ranges, h->damage.waiting, (unsigned long long)ret->failed);
+	ret->finished = !active && !h->damage.waiting && run->cycle >= asked->cycle + HEAL_RUNS;
+	if (ret->finished) {
+		heal_summary(h, st, asked, n, ret);
+		return;
+	}
+	say(ret, "%u drives under way, %u ranges missing, %u damaged stripes wait, %llu failed", active, ranges_in(st),
+	    h->damage.waiting, (unsigned long long)ret->failed);
+	note_wait(ret, st, run);
 }
 
 static const char *request_state(enum heal_state s)
@@ -152,6 +233,7 @@ static json_t *request_json(const struct heal_request *q)
 	admin_set_u64(o, "bad", q->bad);
 	admin_set_u64(o, "repaired", q->repaired);
 	admin_set_u64(o, "failed", q->failed);
+	admin_set_u64(o, "lost_files", q->lost);
 	json_object_set_new(o, "error", q->state == HEAL_FAILED ? json_string(err_text(q->rc)) : json_null());
 	return o;
 }
@@ -168,7 +250,8 @@ int admin_heal_status(const struct admin_params *a, struct op_ctx *ctx, const st
 	heal_status(a->heal, &h);
 	meta_stats(set, &st);
 	(void)service_info_of(a, "heal", &run);
-	heal_progress(&h, &run, ranges_in(&st), after(r), &p);
+	struct asked asked = asked_of(r);
+	heal_progress(&h, &st, &run, &asked, &p);
 	json_object_set_new(o, "state", json_string(run.state == SERVICE_PAUSED ? "paused" : p.total > p.done ? "healing" : "idle"));
 	admin_set_u64(o, "missing_ranges", h.missing_ranges);
 	json_object_set_new(o, "damage", damage_json(&h.damage));
@@ -185,49 +268,81 @@ int admin_heal_status(const struct admin_params *a, struct op_ctx *ctx, const st
 	return admin_dump(o, ret);
 }
 
+static void request_progress(const struct heal_request *q, struct progress *ret)
+{
+	*ret = (struct progress){
+		.unit = "objects",
+		.finished = q->state != HEAL_WAITS && q->state != HEAL_RUNS,
+		.done = q->objects,
+		.total = q->objects,
+		.failed = q->failed + (q->state == HEAL_FAILED) + q->unfilled,
+	};
+	say(ret, "%llu bad pieces, %llu repaired, %llu failed", (unsigned long long)q->bad, (unsigned long long)q->repaired,
+	    (unsigned long long)q->failed);
+	if (q->lost)
+		say(ret, ", %llu files lost and %s", (unsigned long long)q->lost,
+		    q->unfilled ? "not all made anew: heal status tells what is missing" : ret->finished ? "made anew" : "to be made anew");
+	if (q->state == HEAL_FAILED)
+		say(ret, "; %s", err_text(q->rc));
+	if (q->state == HEAL_DONE && !q->objects) {
+		say(ret, *q->prefix ? "; no object lies below this prefix" : "; the bucket has no objects");
+		ret->failed += *q->prefix != '\0';
+	}
+}
+
 int admin_heal_request(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
 {
-	struct progress p = {.unit = "objects"};
+	struct service_info run = {0};
 	struct heal_status h;
+	struct meta_stats st;
+	struct progress p;
 
 	heal_status(a->heal, &h);
-	const struct heal_request *q = &h.request;
-	json_t *o = request_json(q);
-	p.finished = q->state != HEAL_WAITS && q->state != HEAL_RUNS;
-	p.done = p.total = q->objects;
-	p.failed = q->failed + (q->state == HEAL_FAILED);
-	snprintf(p.text, sizeof p.text, "%llu bad pieces, %llu repaired, %llu failed%s%s", (unsigned long long)q->bad,
-		 (unsigned long long)q->repaired, (unsigned long long)q->failed, q->state == HEAL_FAILED ? "; " : "",
-		 q->state == HEAL_FAILED ? err_text(q->rc) : "");
+	meta_stats(object_store_set(a->store), &st);
+	(void)service_info_of(a, "heal", &run);
+	request_progress(&h.request, &p);
+	note_wait(&p, &st, &run);
+	json_t *o = request_json(&h.request);
 	add_progress(o, &p);
 	return admin_dump(o, ret);
 }
 
-/* What to follow, and from where. */
-static int begun(const char *follow, uint64_t asked, struct buf *ret)
+/* What to follow, and from where: parameters of the GET that tells how far it is. */
+static int begun(const char *follow, const struct asked *asked, struct buf *ret)
 {
 	json_t *o = json_object();
 
 	json_object_set_new(o, "follow", json_string(follow));
-	admin_set_u64(o, "after", asked);
+	admin_set_u64(o, "after", asked->cycle);
+	admin_set_u64(o, "since", asked->since_ns);
+	admin_set_u64(o, "repaired", asked->repaired);
+	admin_set_u64(o, "failed", asked->failed);
 	return admin_dump(o, ret);
 }
 
 int admin_heal_start(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
 {
-	struct str bucket = admin_param(r, "bucket");
+	struct str bucket = admin_param(r, "bucket"), prefix = admin_param(r, "prefix");
 	bool deep = str_eqc(admin_param(r, "deep"), "true");
 	struct service_info run = {0};
+	struct meta_damage_stats damage;
 
+	if (prefix.len && !bucket.len)
+		return op_fail(ctx, -QE_INVALID_REQUEST, "there is a prefix and no bucket");
 	if (deep && !bucket.len)
 		return admin_scrub_start(a, ctx, r, ret);
-	int rc = bucket.len ? heal_request(a->heal, bucket, admin_param(r, "prefix"), deep) : 0;
+	int rc = check_writable(a, ctx);
+	if (rc == 0 && bucket.len)
+		rc = heal_request(a->heal, bucket, prefix, deep);
 	if (rc == -QE_BUSY)
 		return op_fail(ctx, rc, "another part is being healed; heal status tells how far it is");
+	if (rc < 0)
+		return rc;
 	(void)service_info_of(a, "heal", &run);
-	if (rc == 0)
-		rc = services_poke(a->services, "heal");
-	return rc < 0 ? rc : begun(bucket.len ? "heal/request" : "heal", run.cycle, ret);
+	meta_damage_stats(object_store_set(a->store), &damage);
+	struct asked asked = {run.cycle, clock_wall_ns(), damage.repaired, damage.failed};
+	rc = services_poke(a->services, "heal");
+	return rc < 0 ? rc : begun(bucket.len ? "heal/request" : "heal", &asked, ret);
 }
 
 /* ---- Scrub -------------------------------------------------------------------------------------------------------- */
@@ -245,8 +360,19 @@ static void scrub_progress(const struct scrub_report *s, uint64_t segments, uint
 		ret->total = ret->done;
 	else if (s->segments && now > s->started_ns)
 		ret->eta_ns = (uint64_t)((double)(now - s->started_ns) / (double)s->segments * (double)(ret->total - ret->done));
-	snprintf(ret->text, sizeof ret->text, "%llu bad pieces, %llu of them could not be repaired, %u bad index copies",
-		 (unsigned long long)bad, (unsigned long long)ret->failed, s->index_bad);
+	say(ret, "%llu bad pieces, %llu of them could not be repaired, %u bad index copies", (unsigned long long)bad,
+	    (unsigned long long)ret->failed, s->index_bad);
+}
+
+static bool any_healed(const struct admin_params *a)
+{
+	struct heal_status h;
+	bool any = false;
+
+	heal_status(a->heal, &h);
+	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++)
+		any |= h.drive[i].s.active;
+	return any;
 }
 
 static uint64_t segments_known(const struct admin_params *a)
@@ -282,7 +408,10 @@ int admin_scrub_report(const struct admin_params *a, struct op_ctx *ctx, const s
 	scrub_report(a->scrub, &s);
 	meta_stats(object_store_set(a->store), &st);
 	(void)service_info_of(a, "scrub", &run);
-	scrub_progress(&s, segments_known(a), after(r), &p);
+	scrub_progress(&s, segments_known(a), number(r, "after"), &p);
+	note_wait(&p, &st, &run);
+	if (!p.finished && !p.waits && any_healed(a))
+		p.waits = "drives are being healed first";
 	json_object_set_new(o, "state", json_string(run.state == SERVICE_PAUSED ? "paused" : !s.cycle ? "not begun yet" :
 						    s.ended_ns ? "ended" : "running"));
 	admin_set_u64(o, "cycle", s.cycle);
@@ -303,9 +432,12 @@ int admin_scrub_report(const struct admin_params *a, struct op_ctx *ctx, const s
 int admin_scrub_start(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
 {
 	struct scrub_report s;
+	int rc = check_writable(a, ctx);
 
+	if (rc < 0)
+		return rc;
 	scrub_report(a->scrub, &s);
 	scrub_request(a->scrub);
-	int rc = services_poke(a->services, "scrub");
-	return rc < 0 ? rc : begun("scrub", s.cycle, ret);
+	rc = services_poke(a->services, "scrub");
+	return rc < 0 ? rc : begun("scrub", &(struct asked){.cycle = s.cycle}, ret);
 }

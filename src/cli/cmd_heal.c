@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,12 +47,21 @@ int cli_admin_drive_replace(const struct cli_args *args)
 }
 
 /* ---- Following ---------------------------------------------------------------------------------------------------- */
-/* 1: it has finished; 0: not yet; or the negative exit status, also when something could not be healed. */
-static int look(const struct cli_args *args, const char *path, const char *after, struct progress_shown *shown)
+#define MAX_ASKED 8
+
+struct followed {
+	char path[64];
+	struct admin_param params[MAX_ASKED]; /* of the answer that it began with */
+	char value[MAX_ASKED][24];
+	size_t n;
+	struct progress_shown shown;
+};
+
+/* 1: it has finished; 0: not yet; or the negative exit status, also when not all is whole. */
+static int look(const struct cli_args *args, struct followed *f)
 {
-	const struct admin_param params[] = {{"after", after}};
 	CLEANUP_BUF struct buf body = BUF_INIT;
-	int rc = admin_ask(args, "GET", path, params, ARRAY_SIZE(params), &body);
+	int rc = admin_ask(args, "GET", f->path, f->params, f->n, &body);
 
 	if (rc != 0)
 		return -rc;
@@ -62,22 +72,34 @@ static int look(const struct cli_args *args, const char *path, const char *after
 		return -1;
 	}
 	bool finished = json_is_true(json_object_get(progress, "finished"));
-	progress_show(shown, progress, finished);
+	progress_show(&f->shown, progress, finished);
 	return finished && json_integer_value(json_object_get(progress, "failed")) > 0 ? -1 : finished;
 }
 
-static int follow(const struct cli_args *args, const json_t *begun)
+static int by_name(const void *a, const void *b)
 {
-	struct progress_shown shown = {.terminal = isatty(STDOUT_FILENO), .percent = -1};
-	const char *what = json_string_value(json_object_get(begun, "follow"));
-	char path[64], after[24];
+	return strcmp(((const struct admin_param *)a)->name, ((const struct admin_param *)b)->name);
+}
+
+static int follow(const struct cli_args *args, json_t *begun)
+{
+	struct followed f = {.shown = {.terminal = isatty(STDOUT_FILENO), .percent = -1}};
+	const char *what = json_string_value(json_object_get(begun, "follow")), *key;
+	json_t *v;
 	int rc;
 
 	if (!what)
 		return 1;
-	snprintf(path, sizeof path, "/%s", what);
-	snprintf(after, sizeof after, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(begun, "after")));
-	while ((rc = look(args, path, after, &shown)) == 0)
+	snprintf(f.path, sizeof f.path, "/%s", what);
+	json_object_foreach (begun, key, v) {
+		if (!json_is_integer(v) || f.n == MAX_ASKED)
+			continue;
+		snprintf(f.value[f.n], sizeof f.value[f.n], "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+		f.params[f.n] = (struct admin_param){key, f.value[f.n]};
+		f.n++;
+	}
+	qsort(f.params, f.n, sizeof f.params[0], by_name); /* as they are signed */
+	while ((rc = look(args, &f)) == 0)
 		clock_sleep_ns(LOOK_NS);
 	return rc > 0 ? 0 : -rc;
 }
@@ -107,6 +129,10 @@ int cli_admin_heal(const struct cli_args *args)
 
 	if (slash)
 		*slash = '\0';
+	if (bucket && !*bucket) {
+		fprintf(stderr, "quoin: \"%s\" names no bucket; write BUCKET or BUCKET/PREFIX\n", args->rest[0]);
+		return 2;
+	}
 	return begin(args, "/heal", params, ARRAY_SIZE(params));
 }
 

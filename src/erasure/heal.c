@@ -386,6 +386,7 @@ void erasure_healed_add(struct erasure_healed *to, const struct erasure_healed *
 		to->slot[i].healed_bytes += from->slot[i].healed_bytes;
 		to->slot[i].failed += from->slot[i].failed;
 		to->slot[i].failed_bytes += from->slot[i].failed_bytes;
+		to->slot[i].lost += from->slot[i].lost;
 	}
 }
 

@@ -23,6 +23,7 @@ struct erasure_healed_slot {
 	uint64_t bad;                  /* cells (and headers) to check that are absent, unreadable or of other bytes */
 	uint64_t healed, healed_bytes; /* cells written, flushed and read back as they must be */
 	uint64_t failed, failed_bytes; /* cells that should have been */
+	uint64_t lost;                 /* the caller's: whole files that it found gone, counted as bad, and left to be filled */
 };
 struct erasure_healed {
 	uint64_t stripes, bytes; /* bytes: read to verify */

@@ -111,6 +111,7 @@ static int name_lost(struct meta_healer *h, uint64_t segment, uint32_t *slots, s
 		log_warn("heal", "a segment file is lost slot=%u segment=%016llx", slot, (unsigned long long)segment);
 		batch_missing(b, slot, segment, 0, MISSING_LOST);
 		ret->slot[slot].bad++;
+		ret->slot[slot].lost++;
 	}
 	int rc = meta_commit(b);
 	meta_batch_free(b);

@@ -150,6 +150,7 @@ static void count_page(struct heal *h, unsigned objects, unsigned blobs, const s
 		h->request.bad += done->slot[i].bad;
 		h->request.repaired += done->slot[i].healed;
 		h->request.failed += done->slot[i].failed;
+		h->request.lost += done->slot[i].lost;
 	}
 }
 
@@ -188,8 +189,9 @@ static void request_end(struct heal *h, int rc)
 	r->rc = rc;
 	r->ended_ns = clock_wall_ns();
 	log_info("heal", "request ended bucket=%s prefix=\"%s\" deep=%d objects=%llu bad=%llu repaired=%llu failed=%llu "
-		 "result=\"%s\"", r->bucket, r->prefix, r->deep, (unsigned long long)r->objects, (unsigned long long)r->bad,
-		 (unsigned long long)r->repaired, (unsigned long long)r->failed, rc < 0 ? err_text(rc) : "ok");
+		 "lost_files=%llu result=\"%s\"", r->bucket, r->prefix, r->deep, (unsigned long long)r->objects,
+		 (unsigned long long)r->bad, (unsigned long long)r->repaired, (unsigned long long)r->failed,
+		 (unsigned long long)r->lost, rc < 0 ? err_text(rc) : "ok");
 }
 
 static bool request_begin(struct heal *h)
@@ -205,6 +207,18 @@ static bool request_begin(struct heal *h)
 	return true;
 }
 
+/* Files that were gone are named as missing ranges by now. */
+static int fill_lost(struct heal *h)
+{
+	int rc = h->request.lost ? meta_heal_missing(h->healer) : 1; /* counted by this thread alone */
+
+	if (rc != 0)
+		return MIN(rc, 0);
+	MUTEX_GUARD(&h->lock);
+	h->request.unfilled = true;
+	return 0;
+}
+
 /* One that was told to end goes on with the next run. */
 static void request_run(struct heal *h)
 {
@@ -214,6 +228,8 @@ static void request_run(struct heal *h)
 		return;
 	while (rc > 0)
 		rc = service_run_ends(h->run) ? -QE_BUSY : request_page(h);
+	if (rc == 0)
+		rc = fill_lost(h);
 	if (rc != -QE_BUSY)
 		request_end(h, rc);
 }

@@ -28,6 +28,8 @@ struct heal_request { /* what somebody asked for, the last of it */
 	uint64_t started_ns, ended_ns;          /* wall */
 	uint64_t objects, blobs;                /* looked at */
 	uint64_t bad, repaired, failed;         /* cells */
+	uint64_t lost;                          /* files that were gone, which count as bad as well; they are filled at the end */
+	bool unfilled;                          /* not all of them were */
 	int rc;                                 /* of one that failed */
 };
 struct heal_status {

@@ -37,10 +37,15 @@ assert_eq "$(of 2 state)" offline
 make_tree 2
 verify_tree
 [ "$(admin_info .set.in_sync)" = 3 ] || fail "it is still in"
+# (what is not healed is said)
+rc=0
+admin heal >"$TEST_DIR/heal" || rc=$?
+assert_eq "$rc" 1 "heal with a drive away"
+assert_match "$(tail -n 1 "$TEST_DIR/heal")" "^ *[0-9]+ %.*not in the set, so not healed: slots $(of 2 slot)\$"
 admin drive online "$(drive 2)"
 expect_within 60 is 2 in
 admin heal >"$TEST_DIR/heal"
-assert_match "$(tail -n 1 "$TEST_DIR/heal")" '^100 %'
+assert_match "$(tail -n 1 "$TEST_DIR/heal")" '^100 % .*drives healed, [0-9]+ damaged pieces repaired, 0 failed$'
 whole 2 || fail "after heal: $(admin drive list)"
 assert_eq "$(admin heal status --json | jq -r '.progress.unit, .missing_ranges' | xargs)" "bytes 0"
 
@@ -111,8 +116,50 @@ out=$(admin heal nobucket/x 2>&1) || rc=$?
 assert_eq "$rc" 1
 assert_match "$out" 'NoSuchBucket'
 
-# then it is in the log whose hand it was, and the set is whole
+# when nothing lies there, or no bucket is named, then it says so
+rc=0
+out=$(admin heal known/no-such-thing) || rc=$?
+assert_eq "$rc" 1
+assert_match "$out" 'no object lies below this prefix'
+for bad in / /known ''; do
+	rc=0
+	out=$(admin heal "$bad" 2>&1) || rc=$?
+	assert_eq "$rc" 2
+	assert_match "$out" 'names no bucket'
+done
+
+# when it cannot begin, then it says for what it waits
+admin service pause heal
+admin heal known >"$TEST_DIR/heal" &
+healer=$!
+expect_within 20 grep -q 'it waits: the service is paused' "$TEST_DIR/heal"
+admin service resume heal
+wait "$healer"
+
+# then it is in the log whose hand it was
 grep -q 'admin:Drives call=drives/replace drive="' "$QUOIN_LOG" || fail "the log does not tell of the calls"
+verify_tree
+
+# when the set is read-only, then nothing is begun that could not end
+admin drive offline "$(drive 2)"
+mv "$(drive 3)" "$(drive 3).away"
+read_only() {
+	[ "$(admin_info .set.writable)" = "$1" ]
+}
+expect_within 60 read_only false
+for call in heal 'heal --deep known' 'scrub start'; do
+	rc=0
+	# shellcheck disable=SC2086 # words
+	out=$(admin $call 2>&1) || rc=$?
+	assert_eq "$rc" 1 "$call"
+	assert_match "$out" 'nothing can be repaired while the set is read-only'
+done
+mv "$(drive 3).away" "$(drive 3)"
+expect_within 60 read_only true
+admin drive online "$(drive 2)"
+expect_within 60 is 2 in
+
+# then the set is whole
 verify_tree
 stop_quoin
 "$QUOIN" fsck "${QUOIN_DRIVES[@]}" >"$TEST_DIR/fsck" || fail "fsck: $(cat "$TEST_DIR/fsck")"

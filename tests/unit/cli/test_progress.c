@@ -48,6 +48,28 @@ static void more_done_than_expected_is_not_more_than_all(void **state)
 	      "[########################] 100 %  30 of 12 x");
 }
 
+static void the_end_is_a_summary(void **state)
+{
+	check("{\"finished\": true, \"done\": 0, \"total\": 0, \"unit\": \"bytes\", \"failed\": 0, \"text\": \"0 drives healed\"}", false,
+	      "100 %  0 drives healed");
+	check("{\"finished\": true, \"done\": 8, \"total\": 8, \"unit\": \"bytes\", \"failed\": 0, \"text\": \"1 drive\"}", false,
+	      "100 %  8 B of 8 B: 1 drive");
+}
+
+static void what_is_not_whole_is_not_all_done(void **state)
+{
+	check("{\"finished\": true, \"done\": 8, \"total\": 8, \"unit\": \"bytes\", \"failed\": 1, \"text\": \"one is out\"}", false,
+	      " 99 %  8 B of 8 B: one is out");
+	check("{\"finished\": true, \"done\": 0, \"total\": 0, \"unit\": \"bytes\", \"failed\": 1, \"text\": \"one is out\"}", false,
+	      "  0 %  one is out");
+}
+
+static void what_waits_says_for_what(void **state)
+{
+	check("{\"finished\": false, \"done\": 0, \"total\": 9, \"unit\": \"x\", \"text\": \"t\", \"waits\": \"it is paused\"}", false,
+	      "  0 %  0 of 9 x: t; it waits: it is paused");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -55,6 +77,9 @@ int main(void)
 		cmocka_unit_test(other_units_without_a_bar),
 		cmocka_unit_test(an_unknown_total_is_no_progress),
 		cmocka_unit_test(what_has_finished_is_full),
+		cmocka_unit_test(the_end_is_a_summary),
+		cmocka_unit_test(what_is_not_whole_is_not_all_done),
+		cmocka_unit_test(what_waits_says_for_what),
 		cmocka_unit_test(more_done_than_expected_is_not_more_than_all),
 	};
 
