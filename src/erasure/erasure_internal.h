@@ -91,6 +91,7 @@ struct missing_segment { /* (L) */
 
 struct erasure_set {
 	unsigned n, k, m, ncell;
+	unsigned need; /* atomic: fewest cells that make a stripe good enough to be written */
 	uint16_t set;
 	struct drive *drives[ERASURE_MAX_CELLS]; /* (L); without the lock by slot_drive */
 	uint64_t segment_size, timeout_ns;
@@ -148,11 +149,11 @@ struct erasure_set {
 #define STAT_ADD(s, field, n) ((void)__atomic_fetch_add(&(s)->stats.field, (uint64_t)(n), __ATOMIC_RELAXED))
 
 /* ---- set.c ------------------------------------------------------------------------------------------------------- */
-/* Fewest cells that make a stripe good enough to be written: what W drives in sync hold at least (STORAGE.md section 4). A set
- * that has lost all that parity allows goes on with K cells; 1+1 and 2+2, where that would not be a majority, with one more. */
+/* What W drives in sync hold at least (STORAGE.md section 4). A set that has lost all that parity allows goes on with K cells;
+ * 1+1 and 2+2, where that would not be a majority, with one more, unless drives were given up. */
 static inline unsigned set_need(const struct erasure_set *s)
 {
-	return s->k + (s->n == 2 * s->m);
+	return __atomic_load_n(&s->need, __ATOMIC_RELAXED);
 }
 static inline unsigned segment_slot_of(const struct segment *seg, unsigned cell)
 {

@@ -239,6 +239,16 @@ void erasure_segment_used(struct erasure_set *s, uint64_t segment, uint32_t end_
 	mutex_unlock(&s->lock);
 }
 
+bool erasure_segment_known(struct erasure_set *s, uint64_t segment)
+{
+	MUTEX_GUARD(&s->lock);
+
+	for (unsigned cls = 0; cls < ARRAY_SIZE(s->making); cls++)
+		if (s->making[cls])
+			return true;
+	return segment_find_locked(s, segment) != NULL;
+}
+
 bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment_info *ret)
 {
 	mutex_lock(&s->lock);

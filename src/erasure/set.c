@@ -270,6 +270,7 @@ struct erasure_set *erasure_set_new(const struct erasure_params *p)
 	s->k = p->k;
 	s->m = p->m;
 	s->ncell = p->k + p->m;
+	s->need = p->need;
 	s->set = p->set;
 	s->new_id = p->new_id;
 	s->epoch = p->epoch;
@@ -408,6 +409,12 @@ uint32_t erasure_stripe_lacks(struct erasure_set *s, const struct erasure_stripe
 			lacks |= 1u << slot;
 	}
 	return lacks;
+}
+
+void erasure_set_need(struct erasure_set *s, unsigned need)
+{
+	ASSERT(need >= s->k && need <= s->ncell);
+	__atomic_store_n(&s->need, need, __ATOMIC_RELAXED);
 }
 
 uint32_t erasure_set_writer_mask(const struct erasure_set *s)

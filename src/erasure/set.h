@@ -51,6 +51,7 @@ struct erasure_params {
 	uint16_t pool, set;
 	struct drive *drives[ERASURE_MAX_CELLS]; /* by slot; NULL: absent */
 	uint64_t segment_size;                   /* bytes; 0: 1 GiB, on small drives less (STORAGE.md, Files) */
+	unsigned need;                           /* fewest cells that make a stripe good enough to be written: W, K at least */
 	uint64_t drive_timeout_ns;               /* of one cell's I/O; 0: 5 s */
 	uint64_t (*new_id)(void *arg);           /* a segment id of the epoch in force; called without a lock */
 	uint64_t (*epoch)(void *arg);
@@ -89,10 +90,11 @@ uint32_t erasure_set_writer_mask(const struct erasure_set *s);
 uint32_t erasure_set_suspects(struct erasure_set *s);
 
 /* Slots whose drives are full, said again every second or so: new segments are made without them as long as the others are
- * enough (set_need cells), and end when the slots they lack are not full any more. A drive that had no room for a segment
+ * enough (erasure_params.need), and end when the slots they lack are not full any more. A drive that had no room for a segment
  * is full by itself, until it has. */
 void erasure_set_full(struct erasure_set *s, uint32_t slots);
 uint32_t erasure_full_slots(struct erasure_set *s);
+void erasure_set_need(struct erasure_set *s, unsigned need); /* from now on */
 
 /* Another drive for a slot that gets no cells (erasure_set_writers). detach: from now on nobody begins to use the drive, and
  * the set's open files of it are dropped; reads and writes under way keep theirs (drive_users tells), and a segment that
@@ -109,6 +111,8 @@ int erasure_segment_add(struct erasure_set *s, const struct segment_info *info) 
 void erasure_segment_used(struct erasure_set *s, uint64_t segment, uint32_t end_4k);
 /* Slots that got the segment's file when this process made it, and still have it; all when it was made by another. */
 uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment);
+/* It is known, or one that is being made now may be it: of a file that was found before, false tells that it is nobody's. */
+bool erasure_segment_known(struct erasure_set *s, uint64_t segment);
 bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment_info *ret);
 /* Slots of the mask whose drive is there and has no file of that name. */
 uint32_t erasure_segment_absent(struct erasure_set *s, uint64_t segment, uint32_t slots);

@@ -107,6 +107,8 @@ static void take_drive(struct meta_set *s, struct drive *d, const struct identit
 		mend(d, &slot->id);
 }
 
+/* W and R by the geometry. An operator who gives drives up says that none of them will be seen again: then W may be what is
+ * left, and K drives are enough. R stays, for what was promised before. */
 static void set_geometry(struct meta_set *s, unsigned n, unsigned m)
 {
 	s->n = n;
@@ -115,6 +117,15 @@ static void set_geometry(struct meta_set *s, unsigned n, unsigned m)
 	s->ncell = n;
 	s->w = n - m + (n == 2 * m ? 1 : 0);
 	s->r = n - s->w + 1;
+	s->w = MAX(s->k, MIN(s->w, n - (unsigned)__builtin_popcount(s->given_up)));
+}
+
+void slots_give_up(struct meta_set *s, uint32_t slots)
+{
+	s->given_up = slots;
+	set_geometry(s, s->n, s->m);
+	if (s->erasure)
+		erasure_set_need(s->erasure, s->w);
 }
 
 /* ---- A new set ---------------------------------------------------------------------------------------------------- */

@@ -498,6 +498,7 @@ int meta_slot_join(struct meta_set *s, struct drive *d, unsigned slot, struct op
 	}
 	slot_well(s, slot);
 	mutex_lock(&s->writer);
+	slots_give_up(s, s->given_up & ~j.bit);
 	s->rebuild_ns = 0; /* its index copy is due */
 	wake(s);
 	log_info("meta", "drive in slot=%u path=%s", slot, d->path);

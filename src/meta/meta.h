@@ -219,6 +219,11 @@ int meta_slot_release(struct meta_set *s, unsigned slot, struct drive **ret_old)
  * again. Nothing is written to a drive that does not belong here. ctx->detail names the cause. -QE_QUORUM_WRITE: the set
  * does not write; -QE_DRIVE_FOREIGN, -QE_DRIVE_FORMAT, -QE_DRIVE_LOCKED; an error of the drive. One caller at a time. */
 int meta_slot_join(struct meta_set *s, struct drive *d, unsigned slot, struct op_ctx *ctx) WARN_UNUSED;
+/* An operator says that the drive of a slot, which is out of a set below its write quorum, is lost and will never be put back.
+ * Each makes the write quorum one smaller, down to the data drives, until another drive is in at its slot; where that makes
+ * enough of those that are left, meta_set_revive succeeds. Known to this process only. -QE_INVALID_REQUEST: the set
+ * writes, the drive is there, or too few would be left to read; ctx->detail says so. */
+int meta_slot_give_up(struct meta_set *s, unsigned slot, struct op_ctx *ctx) WARN_UNUSED;
 /* Takes a drive that is `in` out, durably, for the reason given. -EINVAL: it is not; -QE_QUORUM_WRITE: too few would be
  * left (`force`: then the set stops writing); -QE_BUSY: its index copy is the only good one, until another is made. */
 int meta_slot_remove(struct meta_set *s, unsigned slot, bool force, const char *why) WARN_UNUSED;

@@ -252,6 +252,7 @@ void reclaim_run(struct meta_set *s)
 /* ---- Files without rows ------------------------------------------------------------------------------------------- */
 struct orphans {
 	struct meta_set *s;
+	struct erasure_set *erasure;
 	struct vec names; /* char[NAME_BYTES] */
 };
 
@@ -264,10 +265,10 @@ static int note_orphan(void *arg, const char *name)
 		return 0;
 	uint64_t id = be64_get(raw);
 	mutex_lock(&o->s->writer);
-	bool known = segment_is_known(o->s, id);
+	bool alive = segment_is_alive(o->s, id);
 	writer_unlock(o->s);
-	/* What is made in this reign is not named yet; what was made before and is not, will not be. */
-	if (known || meta_epoch_taken(o->s, id_epoch(id)))
+	/* What this process made may not be named yet, what is dead may still be read. */
+	if (alive || erasure_segment_known(o->erasure, id))
 		return 0;
 	char *at = vec_push(&o->names, NAME_BYTES);
 	if (at)
@@ -277,7 +278,8 @@ static int note_orphan(void *arg, const char *name)
 
 void reclaim_orphans_of(struct meta_set *s, struct drive *d)
 {
-	struct orphans o = {.s = s};
+	CLEANUP_ERASURE struct erasure_set *e = meta_erasure_hold(s);
+	struct orphans o = {.s = s, .erasure = e};
 
 	if (drive_list(d, "seg", note_orphan, &o) == 0)
 		for (unsigned i = 0; i < o.names.n; i++) {

@@ -90,6 +90,7 @@ static struct meta_set *attempt_new(struct meta_set *s, uint32_t stay, struct dr
 		if (drives[i])
 			t->p.drives[at++] = drives[i];
 	t->durable_floor = meta_durable_seq(s);
+	t->given_up = s->given_up;
 	drives_find_again(t, s);
 	for (unsigned i = 0; i < s->n; i++) {
 		/* A slot whose lost drive still has I/O under way takes no other. */
@@ -224,6 +225,7 @@ static void take_journal(struct meta_set *s, struct meta_set *t)
 	s->hold_checkpoint = t->hold_checkpoint;
 	s->missing_ranges = t->missing_ranges;
 	s->rebuild_ns = 0;
+	slots_give_up(s, s->given_up & ~s->in_mask);
 }
 
 /* Numbers of the old state that the new one does not know: from here on they are refused. */

@@ -529,9 +529,11 @@ struct segment_known *segment_note(struct meta_set *s, const struct segment_info
 	return ss;
 }
 
-bool segment_is_known(struct meta_set *s, uint64_t id)
+bool segment_is_alive(struct meta_set *s, uint64_t id)
 {
-	return segment_find(s, id) != NULL;
+	const struct segment_known *ss = segment_find(s, id);
+
+	return ss && ss->info.state != SEGMENT_DEAD;
 }
 
 void segment_forget(struct meta_set *s, uint64_t id)

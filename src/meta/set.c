@@ -344,6 +344,7 @@ static int erasure_open(struct meta_set *s, struct meta_set *owner)
 		.m = s->m,
 		.pool = s->p.pool,
 		.set = s->p.set,
+		.need = s->w,
 		.segment_size = s->p.segment_size,
 		.drive_timeout_ns = s->p.drive_timeout_ns,
 		.new_id = set_new_id,

@@ -140,7 +140,7 @@ void group_begin(struct group *g, uint64_t first_seq);
 /* Orders b behind those before, or -QE_CONFLICT, ...: then nothing has changed. */
 int group_add(struct group *g, struct meta_batch *b) WARN_UNUSED;
 /* What the set knows of a segment; known: from its row. (W) */
-bool segment_is_known(struct meta_set *s, uint64_t id);
+bool segment_is_alive(struct meta_set *s, uint64_t id); /* a row names it that does not call it dead */
 void segment_forget(struct meta_set *s, uint64_t id);
 struct segment_known *segment_note(struct meta_set *s, const struct segment_info *info, bool known);
 /* All rows are sealed; appends the batches (not the crcs of payload cells). */
@@ -222,7 +222,8 @@ struct waiting_thread;
 
 struct meta_set {
 	struct meta_params p;
-	unsigned n, k, m, w, r, ncell;
+	unsigned n, k, m, w, r, ncell; /* w: (W) */
+	uint32_t given_up;        /* (W) slots whose drives an operator says are lost; until another one is in */
 	uint8_t deployment[16], boot[16];
 	struct set_slot slot[SUPER_MAX_SLOTS];
 	struct erasure_set *erasure;
@@ -451,6 +452,7 @@ void damage_note(struct meta_set *s, uint64_t segment, uint64_t blob, uint32_t f
 void reclaim_run(struct meta_set *s);            /* (C) */
 #define PUNCH_MIN_4K 64                          /* 256 KiB: smaller holes cost more than they give */
 void punch_dead(struct meta_set *s);             /* punch.c (C) */
+void slots_give_up(struct meta_set *s, uint32_t slots); /* (W) all that are given up from here on; W follows */
 void reclaim_orphans(struct meta_set *s);        /* after a start, in place or not */
 void reclaim_orphans_of(struct meta_set *s, struct drive *d);
 

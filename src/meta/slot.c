@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "meta/set_internal.h"
 
 struct drive *meta_drive_of(struct meta_set *s, unsigned slot)
@@ -92,6 +93,27 @@ int meta_slot_remove(struct meta_set *s, unsigned slot, bool force, const char *
 	writer_unlock(s);
 	answers_run(s);
 	return rc < 0 ? rc : meta_wait_blocking(s, seq);
+}
+
+int meta_slot_give_up(struct meta_set *s, unsigned slot, struct op_ctx *ctx)
+{
+	MUTEX_GUARD(&s->checkpoint_lock);
+	uint32_t bit = 1u << slot;
+
+	ASSERT(slot < s->n);
+	if (meta_writable(s))
+		return op_fail(ctx, -QE_INVALID_REQUEST, "the set writes: no drive needs to be given up");
+	if (s->slot[slot].d && !drive_is_out(s->slot[slot].d))
+		return op_fail(ctx, -QE_INVALID_REQUEST, "the drive of slot %u is here and in use", slot);
+	if (s->n - (unsigned)__builtin_popcount(s->given_up | bit) < s->k)
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%u drives are needed to read the data, and slot %u would leave fewer; bring "
+			       "one of the drives back that were given up", s->k, slot);
+	mutex_lock(&s->writer);
+	slots_give_up(s, s->given_up | bit);
+	unsigned w = s->w;
+	writer_unlock(s);
+	log_warn("meta", "drive given up by the operator: it must not come back slot=%u needed_to_write=%u", slot, w);
+	return 0;
 }
 
 /* (C) The copy of a slot that is out: struck already. False: a view still reads it. */

@@ -49,6 +49,7 @@ void fixture_open(struct fixture *f)
 		.n = f->n,
 		.k = f->k,
 		.m = f->m,
+		.need = f->k + (f->n == 2 * f->m),
 		.set = 3,
 		.segment_size = f->segment_size,
 		.drive_timeout_ns = f->timeout_ns,

@@ -579,7 +579,7 @@ static void a_copy_is_made_on_the_drive_not_at_its_path(void **state)
 	assert_int_equal(rename(here, away), 0);
 	assert_int_equal(mkdir(here, 0700), 0);
 	assert_int_equal(mkdir(index, 0700), 0);
-	put_keys(&f, KEYS, 1);
+	put_keys(&f, KEYS, KEYS + 1);
 	assert_int_equal(meta_checkpoint(f.s), 0);
 	assert_int_equal(check_index(&f).copies, 4);
 	assert_int_equal(check_index(&f).bad, 0);
@@ -588,6 +588,76 @@ static void a_copy_is_made_on_the_drive_not_at_its_path(void **state)
 	snprintf(index, sizeof index, "%s/index/data.mdb", away);
 	assert_int_equal(stat(index, &st), 0);
 	fixture_end(&f);
+}
+
+/* ---- Drives that are lost for good --------------------------------------------------------------------------------- */
+static int try_to_write(struct fixture *f)
+{
+	struct drive *none[SUPER_MAX_SLOTS] = {NULL};
+	struct op_ctx ctx;
+
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = meta_set_revive(f->s, none, &ctx);
+	op_ctx_done(&ctx);
+	return rc;
+}
+
+static int give_up(struct fixture *f, unsigned slot)
+{
+	struct op_ctx ctx;
+
+	op_ctx_init(&ctx, OP_ADMIN);
+	int rc = meta_slot_give_up(f->s, slot, &ctx);
+	op_ctx_done(&ctx);
+	return rc;
+}
+
+/* Half of the drives, which is all that parity covers: those that are left go on when an operator says so, and empty drives
+ * take the places of the lost ones. In the end the new ones alone carry the set. */
+static void half_is_lost_for_good(unsigned n)
+{
+	unsigned half = n / 2;
+	struct fixture f;
+
+	fixture_start(&f, n, half, false);
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 0, KEYS);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	put_keys(&f, KEYS, KEYS + 5);
+	assert_int_equal(give_up(&f, 0), -QE_INVALID_REQUEST); /* the set writes */
+	fixture_kill(&f);
+	for (unsigned i = 0; i < half; i++)
+		make_blank(&f, i);
+	fixture_reopen(&f, ALL(&f) & ~((1u << half) - 1));
+	assert_false(meta_writable(f.s));
+	for (unsigned i = 0; i < half; i++) {
+		assert_int_equal(try_to_write(&f), -QE_QUORUM_WRITE);
+		assert_int_equal(give_up(&f, i), 0);
+	}
+	assert_int_equal(give_up(&f, half), -QE_INVALID_REQUEST); /* it is here */
+	assert_int_equal(try_to_write(&f), 0);
+	assert_int_equal(put(&f, META_DURABLE, 1000, 1), 0);
+	for (unsigned i = 0; i < half; i++)
+		assert_int_equal(drive_joins(&f, i), 0);
+	assert_int_equal(f.s->w, half + 1);
+	assert_int_equal(f.s->given_up, 0);
+	assert_int_equal(heal(&f), 1);
+	expect_whole(&f);
+	expect_keys(&f, 0, KEYS + 5);
+	for (unsigned i = 0; i < half; i++) {
+		assert_int_equal(put(&f, META_DURABLE, 2000, i), 0);
+		assert_int_equal(meta_checkpoint(f.s), 0); /* and an index copy on one more */
+	}
+	fixture_close(&f);
+	fixture_reopen(&f, (1u << half) - 1);
+	expect_keys(&f, 0, KEYS + 5);
+	fixture_end(&f);
+}
+
+static void half_of_the_drives_may_be_given_up(void **state)
+{
+	half_is_lost_for_good(2);
+	half_is_lost_for_good(4);
 }
 
 /* ---- Crashes ----------------------------------------------------------------------------------------------------- */
@@ -639,6 +709,7 @@ int main(void)
 		cmocka_unit_test(a_copy_that_hides_rows_is_not_loaded),
 		cmocka_unit_test(an_idle_set_makes_a_bad_copy_anew),
 		cmocka_unit_test(a_copy_is_made_on_the_drive_not_at_its_path),
+		cmocka_unit_test(half_of_the_drives_may_be_given_up),
 		cmocka_unit_test(crash_in_any_write_of_heal),
 	};
 

@@ -84,6 +84,31 @@ static void segments_without_rows_are_unlinked(void **state)
 	free(data);
 }
 
+/* Nor does a drive keep what died while it was away, though this process made it. */
+static void what_died_while_a_drive_was_away_goes(void **state)
+{
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	f.p.segment_size = 1u << 20;
+	fixture_reopen(&f, ALL(&f));
+	for (unsigned i = 1; i <= 6; i++)
+		assert_int_equal(put_large(&f, META_DURABLE, i, i, 900000), 0);
+	drive_leaves(&f, 3);
+	for (unsigned i = 2; i <= 6; i++)
+		assert_int_equal(drop(&f, i), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(put(&f, META_DURABLE, 100, i), 0);
+		assert_int_equal(meta_checkpoint(f.s), 0);
+	}
+	assert_true(segment_files(&f, 1u << 0) < 6);
+	drive_returns(&f, 3);
+	assert_int_equal(heal(&f), 1);
+	assert_int_equal(segment_files(&f, 1u << 3), segment_files(&f, 1u << 0));
+	assert_int_equal(check_blob(&f, 1, 1, 900000), 1);
+	fixture_end(&f);
+}
+
 /* Bytes that the segment files of a slot take. */
 struct taken {
 	const char *dir;
@@ -358,6 +383,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dead_segments_are_unlinked),
 		cmocka_unit_test(segments_without_rows_are_unlinked),
+		cmocka_unit_test(what_died_while_a_drive_was_away_goes),
 		cmocka_unit_test(rest_of_a_sealed_segment_comes_back),
 		cmocka_unit_test(rest_on_a_drive_that_was_away),
 		cmocka_unit_test(a_healed_file_ends_with_its_segment),
