@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reading blobs. What lies in the page cache is read and verified in place, cell by cell, without allocating and
- * without another thread (segments are written with O_DIRECT, which keeps the cache coherent). Where that ends - not
- * cached, damaged, drive gone - stripe.c takes over for the cells that are left, all of them in parallel.
+ * Reading blobs, by stripe.c: which rows of which cells, and where the bytes go. What lies in the page cache is read,
+ * verified and, where a cell is damaged or its drive gone, decoded in place, without another thread (segments are written
+ * with O_DIRECT, which keeps the cache coherent). From the first rows on that are not cached the rest of a stripe is waited
+ * for, all cells in parallel.
  */
 #include <string.h>
 
 #include "base/err.h"
 #include "erasure/erasure_internal.h"
 
-enum { FAST_OK = 1, FAST_BAD = 0 }; /* and -EAGAIN: not cached; other errors are the callbacks' */
+/* Bytes of each cell that are read, verified and decoded together: few enough for the processor's cache to hold them from
+ * one to the next. */
+#define CACHED_ROWS (256u << 10)
+
+enum { FAST_OK = 1, FAST_BAD = 0 }; /* and -EAGAIN: not cached */
 
 struct reader {
 	struct erasure_set *set;
@@ -25,69 +30,6 @@ struct reader {
 	uint32_t missing; /* slots */
 };
 
-/* ---- The page cache ---------------------------------------------------------------------------------------------- */
-/* Reads and verifies n whole blocks of a cell (the last may be short) at p. */
-static int fast_blocks(struct reader *r, struct drive_file *f, unsigned cell, uint32_t from, uint32_t len, uint8_t *p)
-{
-	uint32_t crc[STRIPE_ROWS];
-	unsigned first = from / r->block, n = DIV_ROUND_UP(len, r->block);
-
-	int rc = drive_pread(f, p, len, BYTES_4K(r->offset_4k) + from, DRIVE_NOWAIT);
-	if (rc < 0)
-		return rc == -EAGAIN ? -EAGAIN : FAST_BAD;
-	rc = r->at->crcs(r->at->arg, r->crc_base + (uint64_t)cell * r->blocks_per_cell + first, n, crc);
-	if (rc < 0)
-		return rc == -EAGAIN ? -QE_CORRUPT : rc;
-	unsigned bad = blocks_verify(p, len, r->at->block_log2, crc);
-	if (bad)
-		STAT_ADD(r->set, bad_blocks, bad);
-	return bad ? FAST_BAD : FAST_OK;
-}
-
-/* A part of one block, by way of another buffer. */
-static int fast_part(struct reader *r, struct drive_file *f, unsigned cell, uint32_t from, uint32_t to, uint8_t *dst)
-{
-	uint32_t start = from / r->block * r->block;
-	uint8_t *p = pool_get(r->set->blocks);
-
-	if (!p)
-		return -ENOMEM;
-	int rc = fast_blocks(r, f, cell, start, MIN(r->block, r->cell_len - start), p);
-	if (rc == FAST_OK)
-		memcpy(dst, p + (from - start), to - from);
-	pool_put(r->set->blocks, p);
-	return rc;
-}
-
-/* [from, to) of a data cell. */
-static int fast_cell(struct reader *r, unsigned cell, uint32_t from, uint32_t to, uint8_t *dst)
-{
-	unsigned slot = segment_slot_of(r->seg, cell);
-	struct drive_file *f;
-	int rc;
-
-	if (r->missing & 1u << slot)
-		return FAST_BAD;
-	rc = segment_file(r->set, r->seg, slot, DRIVE_NOWAIT, false, &f);
-	if (rc < 0)
-		return rc == -EAGAIN ? rc : FAST_BAD;
-	rc = FAST_OK;
-	while (from < to && rc == FAST_OK) {
-		uint32_t in = from % r->block, n = to - from;
-		if (in || (n < r->block && to != r->cell_len)) {
-			n = MIN(n, r->block - in);
-			rc = fast_part(r, f, cell, from, from + n, dst);
-		} else {
-			n = to == r->cell_len ? n : n / r->block * r->block;
-			rc = fast_blocks(r, f, cell, from, n, dst);
-		}
-		from += n;
-		dst += n;
-	}
-	drive_file_unref(f);
-	return rc;
-}
-
 /* ---- Large blobs ------------------------------------------------------------------------------------------------- */
 static int large_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uint32_t *ret)
 {
@@ -96,7 +38,7 @@ static int large_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uint
 	return r->at->crcs(r->at->arg, r->crc_base + (uint64_t)cell * r->blocks_per_cell + first, n, ret);
 }
 
-static void stripe_begin(struct reader *r, struct stripe *t, uint32_t lo, uint32_t hi)
+static void stripe_begin(struct reader *r, struct stripe *t, uint32_t lo, uint32_t hi, unsigned flags)
 {
 	*t = (struct stripe){
 		.set = r->set,
@@ -104,12 +46,22 @@ static void stripe_begin(struct reader *r, struct stripe *t, uint32_t lo, uint32
 		.offset_4k = r->offset_4k,
 		.cell_len = r->cell_len,
 		.block_log2 = r->at->block_log2,
+		.flags = flags,
 		.missing = r->missing,
 		.lo = lo,
 		.hi = hi,
 		.crcs = large_crcs,
 		.arg = r,
 	};
+}
+
+/* A wanted cell is read or made where it belongs, unless it is waited for. */
+static void stripe_lend(struct stripe *t, unsigned cell, uint8_t *dst)
+{
+	if (!(t->flags & DRIVE_NOWAIT))
+		return;
+	t->buf[cell] = dst;
+	t->lent |= 1u << cell;
 }
 
 static void note_met(struct reader *r, const struct stripe *t)
@@ -123,72 +75,127 @@ static void note_met(struct reader *r, const struct stripe *t)
 	r->met.damaged_to_4k = t->offset_4k + 1;
 }
 
-/* The part of one data cell that is wanted. */
+/* The part of one data cell that is wanted and was not read yet. */
 struct piece {
 	uint32_t from, to; /* in the cell */
 	uint8_t *dst;
-	bool left;
 };
 
-/* Reads the pieces that are left and have the same block range, in one go. */
-static int slow_pieces(struct reader *r, struct piece *piece, unsigned first)
+/* What the pieces of the cells in `want` have in the rows [lo, hi); each begins there or behind. */
+static int read_rows(struct reader *r, struct piece *piece, uint32_t want, uint32_t lo, uint32_t hi, unsigned flags)
 {
 	struct stripe t;
-	uint32_t lo = piece[first].from / r->block * r->block, want = 0;
-	uint32_t hi = (uint32_t)MIN(ALIGN_UP((uint64_t)piece[first].to, r->block), r->cell_len);
 
-	for (unsigned c = first; c < r->set->k; c++)
-		if (piece[c].left && piece[c].from >= lo && piece[c].to <= hi)
-			want |= 1u << c;
-	stripe_begin(r, &t, lo, hi);
-	int rc = stripe_need(&t, want);
+	stripe_begin(r, &t, lo, hi, flags);
 	for (uint32_t m = want; m; m &= m - 1) {
+		const struct piece *p = &piece[__builtin_ctz(m)];
+		if (p->from == lo && p->to >= hi)
+			stripe_lend(&t, (unsigned)__builtin_ctz(m), p->dst);
+	}
+	int rc = stripe_need(&t, want);
+	for (uint32_t m = rc == 0 ? want : 0; m; m &= m - 1) {
 		struct piece *p = &piece[__builtin_ctz(m)];
-		if (rc == 0)
-			memcpy(p->dst, t.buf[__builtin_ctz(m)] + (p->from - lo), p->to - p->from);
-		p->left = false;
+		uint32_t n = MIN(p->to, hi) - p->from;
+		if (!(t.lent & m & -m))
+			memcpy(p->dst, t.buf[__builtin_ctz(m)] + (p->from - lo), n);
+		p->dst += n;
+		p->from += n;
 	}
 	note_met(r, &t);
 	stripe_done(&t);
 	return rc;
 }
 
-/* The widest piece that is left, so that narrow ones inside of its range come along; -1: none. */
-static int widest_left(const struct piece *piece, unsigned n)
+static uint32_t row_begin(const struct reader *r, uint32_t at)
+{
+	return at / r->block * r->block;
+}
+
+static uint32_t row_end(const struct reader *r, uint32_t at)
+{
+	return (uint32_t)MIN(ALIGN_UP((uint64_t)at, r->block), r->cell_len);
+}
+
+/* The pieces that have something before `end`, and from where to where. */
+static uint32_t pieces_before(const struct piece *piece, unsigned n, uint32_t end, uint32_t *ret_from, uint32_t *ret_to)
+{
+	uint32_t ret = 0;
+
+	*ret_from = end;
+	*ret_to = 0;
+	for (unsigned c = 0; c < n; c++) {
+		if (piece[c].from >= MIN(piece[c].to, end))
+			continue;
+		ret |= 1u << c;
+		*ret_from = MIN(*ret_from, piece[c].from);
+		*ret_to = MAX(*ret_to, MIN(piece[c].to, end));
+	}
+	return ret;
+}
+
+/* From top to bottom through all cells, so that what was read of one serves to decode another. */
+static int read_cached(struct reader *r, struct piece *piece)
+{
+	for (uint32_t end = CACHED_ROWS; end < r->cell_len + CACHED_ROWS; end += CACHED_ROWS) {
+		uint32_t from, to, want = pieces_before(piece, r->set->k, end, &from, &to);
+		int rc = want ? read_rows(r, piece, want, row_begin(r, from), row_end(r, to), DRIVE_NOWAIT) : 0;
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* The pieces that lie in the rows [lo, hi) as a whole. */
+static uint32_t pieces_inside(const struct piece *piece, unsigned n, uint32_t lo, uint32_t hi)
+{
+	uint32_t ret = 0;
+
+	for (unsigned c = 0; c < n; c++)
+		if (piece[c].from < piece[c].to && piece[c].from >= lo && piece[c].to <= hi)
+			ret |= 1u << c;
+	return ret;
+}
+
+/* -1: nothing is left. */
+static int widest(const struct piece *piece, unsigned n)
 {
 	int ret = -1;
 
-	for (unsigned c = 0; c < n; c++)
-		if (piece[c].left && (ret < 0 || piece[c].to - piece[c].from > piece[ret].to - piece[ret].from))
+	for (unsigned c = 0; c < n; c++) {
+		uint32_t len = piece[c].to - piece[c].from;
+		if (len > (ret < 0 ? 0 : piece[ret].to - piece[ret].from))
 			ret = (int)c;
+	}
 	return ret;
+}
+
+/* The widest piece first, in one go: narrow ones inside of its range come along. */
+static int read_waiting(struct reader *r, struct piece *piece)
+{
+	unsigned k = r->set->k;
+
+	for (int c; (c = widest(piece, k)) >= 0;) {
+		uint32_t lo = row_begin(r, piece[c].from), hi = row_end(r, piece[c].to);
+		int rc = read_rows(r, piece, pieces_inside(piece, k, lo, hi), lo, hi, 0);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 /* [from, to) of the stripe's data. */
 static int read_stripe(struct reader *r, uint32_t from, uint32_t to, uint8_t *dst)
 {
 	struct piece piece[ERASURE_MAX_CELLS] = {0};
-	unsigned k = r->set->k;
-	int left;
 
-	for (unsigned c = from / r->cell_len; c < k && from < to; c++) {
+	for (unsigned c = from / r->cell_len; from < to; c++) {
 		uint32_t start = c * r->cell_len, end = MIN(to, start + r->cell_len);
 		piece[c] = (struct piece){.from = from - start, .to = end - start, .dst = dst};
-		int rc = fast_cell(r, c, piece[c].from, piece[c].to, dst);
-		if (rc < 0 && rc != -EAGAIN)
-			return rc;
-		piece[c].left = rc != FAST_OK;
-		if (piece[c].left && (r->flags & DRIVE_NOWAIT))
-			return -EAGAIN;
 		dst += end - from;
 		from = end;
 	}
-	while ((left = widest_left(piece, k)) >= 0) {
-		int rc = slow_pieces(r, piece, (unsigned)left);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	int rc = read_cached(r, piece);
+	return rc == -EAGAIN && !(r->flags & DRIVE_NOWAIT) ? read_waiting(r, piece) : rc;
 }
 
 /* Sets the reader on stripe i of the blob; returns the number of its data bytes. */
@@ -318,7 +325,7 @@ static int packed_decode(struct reader *r, const struct packed_range *pr)
 	int rc = r->at->stripe_crcs(r->at->arg, crc);
 	if (rc < 0)
 		return rc;
-	stripe_begin(r, &t, 0, ERASURE_PACKED_CELL);
+	stripe_begin(r, &t, 0, ERASURE_PACKED_CELL, 0);
 	t.block_log2 = 16;
 	t.crcs = packed_crcs;
 	t.arg = crc;
@@ -389,6 +396,8 @@ int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t
 	segment_unpin(s, r.seg);
 	if (rc == 0)
 		STAT_ADD(s, bytes_read, len);
+	if (rc == -EAGAIN)
+		r.met = (struct erasure_read){0}; /* who waits meets it again */
 	if (r.met.degraded)
 		STAT_ADD(s, degraded_reads, 1);
 	if (ret_met)

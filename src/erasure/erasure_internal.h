@@ -313,20 +313,22 @@ struct stripe {
 	struct segment *seg; /* pinned */
 	uint32_t offset_4k, cell_len;
 	unsigned block_log2;
-	unsigned flags;   /* of the reads: DRIVE_DIRECT */
-	uint32_t missing; /* slots that are not to be read */
-	uint32_t lo, hi;  /* bytes within the cell; lo on a block, hi on a block or cell_len */
+	unsigned flags;    /* of the reads: DRIVE_DIRECT; DRIVE_NOWAIT: of the page cache only, in this thread */
+	uint32_t missing;  /* slots that are not to be read */
+	uint32_t lo, hi;   /* bytes within the cell; lo on a block, hi on a block or cell_len */
+	uint32_t lent;     /* cells whose buf is the caller's; with DRIVE_NOWAIT only, for a drive that hangs writes late */
 	int (*crcs)(void *arg, unsigned cell, unsigned first, unsigned n, uint32_t *ret);
 	void *arg;
 
-	uint8_t *buf[ERASURE_MAX_CELLS]; /* hi - lo bytes, where something was read or made */
+	uint8_t *buf[ERASURE_MAX_CELLS]; /* hi - lo bytes, where something was lent, read or made */
 	uint32_t tried;                  /* cells that were read, or cannot be */
 	bool decoded;                    /* something was reconstructed */
 	bool damaged;                    /* a cell on a drive that is there is absent, unreadable or of other bytes */
 	uint16_t have[STRIPE_ROWS];      /* cells that are on their drive and good, by row */
 	uint16_t made[STRIPE_ROWS];      /* cells that were reconstructed and are good, by row */
 };
-/* Makes buf[] of the cells in `want` valid over [lo, hi). -QE_QUORUM_READ, -ENOMEM, or an error of crcs. */
+/* Makes buf[] of the cells in `want` valid over [lo, hi). -QE_QUORUM_READ, -ENOMEM, or an error of crcs. -EAGAIN, with
+ * DRIVE_NOWAIT only: a cell is not cached, or too few are good. */
 int stripe_need(struct stripe *t, uint32_t want) WARN_UNUSED;
 void stripe_done(struct stripe *t);
 

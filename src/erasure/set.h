@@ -240,9 +240,9 @@ struct erasure_read { /* what a read met */
 	uint32_t damaged_from_4k, damaged_to_4k;
 };
 /* Reads [start, start + len) of the blob into dst, every block verified; other cells are read and decoded when one is
- * absent or bad. flags: DRIVE_NOWAIT gives -EAGAIN instead of blocking (page cache only; also when something must be
- * reconstructed). -QE_QUORUM_READ: too few good cells; dst is then undefined. -QE_CORRUPT: the place cannot be. -EINVAL:
- * outside of the blob. Errors of the callbacks are passed on. *ret_met may be NULL. */
+ * absent or bad. flags: DRIVE_NOWAIT gives -EAGAIN instead of blocking: the page cache lacks what is wanted, or what it has
+ * to be decoded from. -QE_QUORUM_READ: too few good cells; dst is then undefined, as on -EAGAIN. -QE_CORRUPT: the place
+ * cannot be. -EINVAL: outside of the blob. Errors of the callbacks are passed on. *ret_met may be NULL. */
 int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t start, size_t len, void *dst,
                  unsigned flags, struct erasure_read *ret_met) WARN_UNUSED;
 

@@ -4,9 +4,10 @@
  * damage in different blocks of different cells adds up only within a row. Cells are read only when some row lacks
  * them: the wanted ones first, then as many others as the worst row needs, until the rows are there or nothing is left.
  * What was decoded is used only when its own checksum agrees; else other choices of K blocks are tried.
+ *
+ * Cells are read from the page cache one after the other, by the caller's thread and, if it lends its buffer, where it
+ * wants them: a drive that is gone then costs the decoding and nothing else. Or they are waited for, all at once.
  */
-#include <string.h>
-
 #include "base/err.h"
 #include "erasure/erasure_internal.h"
 
@@ -24,7 +25,30 @@ static uint32_t row_len(const struct stripe *t, unsigned row)
 
 static int stripe_crcs(const struct stripe *t, unsigned cell, unsigned row, unsigned n, uint32_t *ret)
 {
-	return t->crcs(t->arg, cell, (t->lo >> t->block_log2) + row, n, ret);
+	int rc = t->crcs(t->arg, cell, (t->lo >> t->block_log2) + row, n, ret);
+
+	return rc == -EAGAIN ? -QE_CORRUPT : rc; /* that would say that a cell is not cached */
+}
+
+static bool cached_only(const struct stripe *t)
+{
+	return t->flags & DRIVE_NOWAIT;
+}
+
+static uint64_t stripe_offset(const struct stripe *t)
+{
+	return BYTES_4K(t->offset_4k) + t->lo;
+}
+
+/* Room for cells that are read or made. */
+static int get_bufs(struct stripe *t, uint32_t cells)
+{
+	for (uint32_t m = cells; m; m &= m - 1) {
+		uint8_t **buf = &t->buf[__builtin_ctz(m)];
+		if (!*buf && !(*buf = pool_get(t->set->cells)))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
@@ -72,8 +96,7 @@ static int take_cells(struct stripe *t, struct cell_batch *b)
 	return 0;
 }
 
-/* Reads the cells; those that cannot be read just stay absent. */
-static int load(struct stripe *t, uint32_t cells)
+static int load_waiting(struct stripe *t, uint32_t cells)
 {
 	struct cell_batch *b = cell_batch_new(t->set);
 
@@ -81,10 +104,7 @@ static int load(struct stripe *t, uint32_t cells)
 		return -ENOMEM;
 	for (uint32_t m = cells; m; m &= m - 1) {
 		unsigned cell = (unsigned)__builtin_ctz(m), slot = segment_slot_of(t->seg, cell);
-		t->tried |= 1u << cell;
-		if (t->missing & 1u << slot)
-			continue;
-		int rc = cell_batch_add(b, t->seg, slot, BYTES_4K(t->offset_4k) + t->lo, t->hi - t->lo, t->flags, cell);
+		int rc = cell_batch_add(b, t->seg, slot, stripe_offset(t), t->hi - t->lo, t->flags, cell);
 		if (rc == -ENOMEM) {
 			cell_batch_free(b);
 			return rc;
@@ -96,6 +116,53 @@ static int load(struct stripe *t, uint32_t cells)
 	int rc = take_cells(t, b);
 	cell_batch_free(b);
 	return rc;
+}
+
+static int read_cached(struct stripe *t, unsigned cell)
+{
+	struct drive_file *f;
+	int rc = segment_file(t->set, t->seg, segment_slot_of(t->seg, cell), DRIVE_NOWAIT, false, &f);
+
+	if (rc < 0)
+		return rc;
+	rc = drive_pread(f, t->buf[cell], t->hi - t->lo, stripe_offset(t), DRIVE_NOWAIT);
+	drive_file_unref(f);
+	return rc;
+}
+
+static int load_cached(struct stripe *t, uint32_t cells)
+{
+	int rc = get_bufs(t, cells);
+
+	for (uint32_t m = cells; m && rc == 0; m &= m - 1) {
+		unsigned cell = (unsigned)__builtin_ctz(m);
+		rc = read_cached(t, cell);
+		if (rc == 0) {
+			rc = verify_cell(t, cell);
+		} else if (rc != -EAGAIN) {
+			note_unread(t, cell, rc);
+			rc = 0;
+		}
+	}
+	return rc;
+}
+
+static uint32_t not_missing(const struct stripe *t, uint32_t cells)
+{
+	uint32_t ret = 0;
+
+	for (uint32_t m = cells; m; m &= m - 1)
+		if (!(t->missing & 1u << segment_slot_of(t->seg, (unsigned)__builtin_ctz(m))))
+			ret |= m & -m;
+	return ret;
+}
+
+/* Reads the cells; those that cannot be read just stay absent. -EAGAIN: one is there and not cached. */
+static int load(struct stripe *t, uint32_t cells)
+{
+	t->tried |= cells;
+	cells = not_missing(t, cells);
+	return cached_only(t) ? load_cached(t, cells) : load_waiting(t, cells);
 }
 
 /* ---- Decoding ---------------------------------------------------------------------------------------------------- */
@@ -169,14 +236,11 @@ static int decode_rows(struct stripe *t, uint32_t want, unsigned *ret_need)
 	*ret_need = 0;
 	for (unsigned r = 0; r < row_count(t); r++) {
 		uint16_t lack = lacking(t, r, want);
-		for (uint32_t m = lack; m; m &= m - 1) {
-			uint8_t **buf = &t->buf[__builtin_ctz(m)];
-			if (!*buf && !(*buf = pool_get(t->set->cells)))
-				return -ENOMEM;
-		}
 		if (!lack)
 			continue;
-		int rc = decode_row(t, r, want);
+		int rc = get_bufs(t, lack);
+		if (rc == 0)
+			rc = decode_row(t, r, want);
 		if (rc < 0)
 			return rc;
 		unsigned n = (unsigned)__builtin_popcount(t->have[r]);
@@ -214,10 +278,13 @@ static uint32_t not_hung(const struct stripe *t, uint32_t cells)
 
 int stripe_need(struct stripe *t, uint32_t want)
 {
-	unsigned need;
+	unsigned need = 0;
 
 	ASSERT(row_count(t) <= STRIPE_ROWS);
-	uint32_t cells = not_hung(t, want & ~t->tried);
+	ASSERT(!t->lent || cached_only(t));
+	uint32_t cells = want & ~t->tried;
+	if (!cached_only(t))
+		cells = not_hung(t, cells);
 	for (;;) {
 		int rc = cells ? load(t, cells) : 0;
 		if (rc == 0)
@@ -226,14 +293,15 @@ int stripe_need(struct stripe *t, uint32_t want)
 			return rc;
 		cells = choose(t, need);
 		if (!cells)
-			return -QE_QUORUM_READ;
+			return cached_only(t) ? -EAGAIN : -QE_QUORUM_READ;
 	}
 }
 
 void stripe_done(struct stripe *t)
 {
 	for (unsigned c = 0; c < ERASURE_MAX_CELLS; c++) {
-		pool_put(t->set->cells, t->buf[c]);
+		if (!(t->lent & 1u << c))
+			pool_put(t->set->cells, t->buf[c]);
 		t->buf[c] = NULL;
 	}
 }
