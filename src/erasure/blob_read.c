@@ -14,8 +14,6 @@
  * one to the next. */
 #define CACHED_ROWS (256u << 10)
 
-enum { FAST_OK = 1, FAST_BAD = 0 }; /* and -EAGAIN: not cached */
-
 struct reader {
 	struct erasure_set *set;
 	struct segment *seg;
@@ -238,7 +236,37 @@ struct packed_range {
 	uint32_t crc[ERASURE_PACKED_CELL >> ERASURE_PACKED_BLOCK_LOG2];
 };
 
-static int packed_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uint32_t *ret)
+static int own_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uint32_t *ret)
+{
+	const struct packed_range *pr = arg;
+
+	memcpy(ret, pr->crc + first, n * sizeof *ret);
+	return 0;
+}
+
+/* The blob's bytes in its cell; where they are not there or not good, what the same bytes of K other cells decode to. Those
+ * cells have checksums as a whole only. The blob's own are of the bytes that are returned, so they prove the decoding too. */
+static int packed_own(struct reader *r, const struct packed_range *pr, unsigned flags)
+{
+	unsigned cell = r->at->cell;
+	struct stripe t;
+
+	stripe_begin(r, &t, 0, pr->to - pr->from, flags);
+	t.byte = r->at->byte + pr->from;
+	t.unsummed = ~(1u << cell);
+	t.crcs = own_crcs;
+	t.arg = (void *)pr;
+	if (pr->len == t.hi)
+		stripe_lend(&t, cell, pr->dst);
+	int rc = stripe_need(&t, 1u << cell);
+	if (rc == 0 && !t.lent)
+		memcpy(pr->dst, t.buf[cell] + pr->skip, pr->len);
+	note_met(r, &t);
+	stripe_done(&t);
+	return rc;
+}
+
+static int cell_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uint32_t *ret)
 {
 	const uint32_t *crc = arg;
 
@@ -247,75 +275,8 @@ static int packed_crcs(void *arg, unsigned cell, unsigned first, unsigned n, uin
 	return 0;
 }
 
-static bool packed_good(const struct reader *r, const struct packed_range *pr, const uint8_t *p)
-{
-	return blocks_verify(p, pr->to - pr->from, r->at->block_log2, pr->crc) == 0;
-}
-
-static int packed_fast(struct reader *r, const struct packed_range *pr)
-{
-	unsigned slot = segment_slot_of(r->seg, r->at->cell);
-	struct drive_file *f;
-	/* Whole blocks are verified where they are wanted, others elsewhere. */
-	bool whole = pr->skip == 0 && pr->len == pr->to - pr->from;
-
-	if (r->missing & 1u << slot)
-		return FAST_BAD;
-	int rc = segment_file(r->set, r->seg, slot, DRIVE_NOWAIT, false, &f);
-	if (rc < 0)
-		return rc == -EAGAIN ? rc : FAST_BAD;
-	uint8_t *p = whole ? pr->dst : pool_get(r->set->blocks);
-	if (!p) {
-		drive_file_unref(f);
-		return -ENOMEM;
-	}
-	rc = drive_pread(f, p, pr->to - pr->from, BYTES_4K(r->offset_4k) + r->at->byte + pr->from, DRIVE_NOWAIT);
-	drive_file_unref(f);
-	if (rc < 0) {
-		rc = rc == -EAGAIN ? rc : FAST_BAD;
-	} else if (packed_good(r, pr, p)) {
-		if (!whole)
-			memcpy(pr->dst, p + pr->skip, pr->len);
-		rc = FAST_OK;
-	} else {
-		STAT_ADD(r->set, bad_blocks, 1);
-		rc = FAST_BAD;
-	}
-	if (!whole)
-		pool_put(r->set->blocks, p);
-	return rc;
-}
-
-/* Not cached: the same range, but waiting for it. */
-static int packed_slow(struct reader *r, const struct packed_range *pr)
-{
-	unsigned slot = segment_slot_of(r->seg, r->at->cell), tag;
-	uint8_t *p = NULL;
-
-	if (__atomic_load_n(&r->set->hung[slot], __ATOMIC_RELAXED))
-		return FAST_BAD;
-	struct cell_batch *b = cell_batch_new(r->set);
-	if (!b)
-		return -ENOMEM;
-	int rc = cell_batch_add(b, r->seg, slot, BYTES_4K(r->offset_4k) + r->at->byte + pr->from, pr->to - pr->from, 0, 0);
-	if (rc == 0) {
-		cell_batch_run(b);
-		rc = cell_batch_take(b, 0, &tag, &p);
-	}
-	cell_batch_free(b);
-	if (rc < 0)
-		return rc == -ENOMEM ? rc : FAST_BAD;
-	bool good = packed_good(r, pr, p);
-	if (good)
-		memcpy(pr->dst, p + pr->skip, pr->len);
-	else
-		STAT_ADD(r->set, bad_blocks, 1);
-	pool_put(r->set->cells, p);
-	return good ? FAST_OK : FAST_BAD;
-}
-
 /* The whole cell, from itself or from the others; the stripe's row has a checksum of each cell. */
-static int packed_decode(struct reader *r, const struct packed_range *pr)
+static int packed_cell(struct reader *r, const struct packed_range *pr, unsigned flags)
 {
 	uint32_t crc[ERASURE_MAX_CELLS];
 	struct stripe t;
@@ -325,14 +286,14 @@ static int packed_decode(struct reader *r, const struct packed_range *pr)
 	int rc = r->at->stripe_crcs(r->at->arg, crc);
 	if (rc < 0)
 		return rc;
-	stripe_begin(r, &t, 0, ERASURE_PACKED_CELL, 0);
+	stripe_begin(r, &t, 0, ERASURE_PACKED_CELL, flags);
 	t.block_log2 = 16;
-	t.crcs = packed_crcs;
+	t.crcs = cell_crcs;
 	t.arg = crc;
 	rc = stripe_need(&t, 1u << r->at->cell);
 	if (rc == 0) {
 		const uint8_t *p = t.buf[r->at->cell] + r->at->byte + pr->from;
-		if (packed_good(r, pr, p))
+		if (blocks_verify(p, pr->to - pr->from, r->at->block_log2, pr->crc) == 0)
 			memcpy(pr->dst, p + pr->skip, pr->len);
 		else
 			rc = -QE_CORRUPT; /* the rows of blob and stripe do not agree */
@@ -342,27 +303,29 @@ static int packed_decode(struct reader *r, const struct packed_range *pr)
 	return rc;
 }
 
+static int packed_try(struct reader *r, const struct packed_range *pr, unsigned flags)
+{
+	int rc = packed_own(r, pr, flags);
+
+	return rc == -QE_CORRUPT ? packed_cell(r, pr, flags) : rc;
+}
+
 static int read_packed(struct reader *r, uint64_t start, size_t len, uint8_t *dst)
 {
 	struct packed_range pr = {.len = len, .dst = dst};
 
 	r->offset_4k = r->at->offset_4k;
 	r->cell_len = ERASURE_PACKED_CELL;
-	r->missing = erasure_missing_mask(r->set, r->at->segment, r->offset_4k, r->offset_4k + ERASURE_PACKED_CELL / DRIVE_BLOCK);
+	r->missing = erasure_missing_mask(r->set, r->at->segment, r->offset_4k,
+	                                  r->offset_4k + ERASURE_PACKED_CELL / DRIVE_BLOCK);
 	pr.from = (uint32_t)(start / r->block) * r->block;
 	pr.to = (uint32_t)MIN(ALIGN_UP(start + len, (uint64_t)r->block), r->at->stored_len);
 	pr.skip = (uint32_t)start - pr.from;
 	int rc = r->at->crcs(r->at->arg, pr.from / r->block, DIV_ROUND_UP(pr.to - pr.from, r->block), pr.crc);
 	if (rc < 0)
 		return rc;
-	rc = packed_fast(r, &pr);
-	if (rc != FAST_OK && (r->flags & DRIVE_NOWAIT))
-		return rc < 0 ? rc : -EAGAIN;
-	if (rc == -EAGAIN)
-		rc = packed_slow(r, &pr);
-	if (rc == FAST_BAD)
-		return packed_decode(r, &pr);
-	return MIN(rc, 0);
+	rc = packed_try(r, &pr, DRIVE_NOWAIT);
+	return rc == -EAGAIN && !(r->flags & DRIVE_NOWAIT) ? packed_try(r, &pr, 0) : rc;
 }
 
 /* ---- Both -------------------------------------------------------------------------------------------------------- */

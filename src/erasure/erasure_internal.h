@@ -315,7 +315,9 @@ struct stripe {
 	unsigned block_log2;
 	unsigned flags;    /* of the reads: DRIVE_DIRECT; DRIVE_NOWAIT: of the page cache only, in this thread */
 	uint32_t missing;  /* slots that are not to be read */
-	uint32_t lo, hi;   /* bytes within the cell; lo on a block, hi on a block or cell_len */
+	uint32_t byte;     /* of the cell where its first row begins: not 0 for a packed blob */
+	uint32_t lo, hi;   /* bytes behind it; lo on a block, hi on a block or where the last row ends */
+	uint32_t unsummed; /* cells without checksums of these rows: only what is decoded from them can be verified */
 	uint32_t lent;     /* cells whose buf is the caller's; with DRIVE_NOWAIT only, for a drive that hangs writes late */
 	int (*crcs)(void *arg, unsigned cell, unsigned first, unsigned n, uint32_t *ret);
 	void *arg;
@@ -324,11 +326,12 @@ struct stripe {
 	uint32_t tried;                  /* cells that were read, or cannot be */
 	bool decoded;                    /* something was reconstructed */
 	bool damaged;                    /* a cell on a drive that is there is absent, unreadable or of other bytes */
-	uint16_t have[STRIPE_ROWS];      /* cells that are on their drive and good, by row */
+	uint16_t have[STRIPE_ROWS];      /* cells that are on their drive and good, or unsummed, by row */
 	uint16_t made[STRIPE_ROWS];      /* cells that were reconstructed and are good, by row */
 };
 /* Makes buf[] of the cells in `want` valid over [lo, hi). -QE_QUORUM_READ, -ENOMEM, or an error of crcs. -EAGAIN, with
- * DRIVE_NOWAIT only: a cell is not cached, or too few are good. */
+ * DRIVE_NOWAIT only: a cell is not cached, or too few are good. -QE_CORRUPT: unsummed cells were decoded from that have
+ * other bytes. */
 int stripe_need(struct stripe *t, uint32_t want) WARN_UNUSED;
 void stripe_done(struct stripe *t);
 

@@ -37,7 +37,7 @@ static bool cached_only(const struct stripe *t)
 
 static uint64_t stripe_offset(const struct stripe *t)
 {
-	return BYTES_4K(t->offset_4k) + t->lo;
+	return BYTES_4K(t->offset_4k) + t->byte + t->lo;
 }
 
 /* Room for cells that are read or made. */
@@ -57,6 +57,11 @@ static int verify_cell(struct stripe *t, unsigned cell)
 	uint32_t crc[STRIPE_ROWS];
 	unsigned rows = row_count(t), bad = 0;
 
+	if (t->unsummed & 1u << cell) {
+		for (unsigned r = 0; r < rows; r++)
+			t->have[r] |= (uint16_t)(1u << cell);
+		return 0;
+	}
 	int rc = stripe_crcs(t, cell, 0, rows, crc);
 	if (rc < 0)
 		return rc;
@@ -280,7 +285,7 @@ int stripe_need(struct stripe *t, uint32_t want)
 {
 	unsigned need = 0;
 
-	ASSERT(row_count(t) <= STRIPE_ROWS);
+	ASSERT(row_count(t) <= STRIPE_ROWS && !(want & t->unsummed));
 	ASSERT(!t->lent || cached_only(t));
 	uint32_t cells = want & ~t->tried;
 	if (!cached_only(t))
@@ -291,6 +296,8 @@ int stripe_need(struct stripe *t, uint32_t want)
 			rc = decode_rows(t, want, &need);
 		if (rc < 0 || need == 0)
 			return rc;
+		if (t->unsummed && t->decoded)
+			return -QE_CORRUPT; /* which of them is wrong cannot be seen here */
 		cells = choose(t, need);
 		if (!cells)
 			return cached_only(t) ? -EAGAIN : -QE_QUORUM_READ;

@@ -73,6 +73,8 @@ static void packed_free(struct packed *p)
 	erasure_blob_free(&p->eb);
 }
 
+static struct erasure_read last_met;
+
 static int packed_read(struct fixture *f, const struct packed *p, struct packed_blob *b, uint32_t start, uint32_t len,
                        uint8_t *dst, unsigned flags, bool *degraded)
 {
@@ -89,11 +91,11 @@ static int packed_read(struct fixture *f, const struct packed *p, struct packed_
 		.arg = b,
 	};
 
-	struct erasure_read met = {0};
-	int rc = erasure_read(f->set, &at, start, len, dst, flags, &met);
+	last_met = (struct erasure_read){0};
+	int rc = erasure_read(f->set, &at, start, len, dst, flags, &last_met);
 
 	if (degraded)
-		*degraded = met.degraded;
+		*degraded = last_met.degraded;
 	return rc;
 }
 
@@ -186,10 +188,10 @@ static void flipped_byte_never_shows(void **state)
 	assert_int_equal(packed_read(&f, &p, &p.blob[0], 0, p.blob[0].len, dst, 0, &degraded), 0);
 	assert_false(degraded);
 	/* Bad cells are not fed to the decoder. */
-	flip_byte(&f, (slot + 1) % 4, p.eb.segment, cell + 60000);
+	flip_byte(&f, (slot + 1) % 4, p.eb.segment, cell + b->byte + b->len - 1);
 	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), 0);
 	assert_true(pattern_check(b->seed, 0, dst, b->len));
-	flip_byte(&f, (slot + 2) % 4, p.eb.segment, cell + 1);
+	flip_byte(&f, (slot + 2) % 4, p.eb.segment, cell + b->byte + b->len - 1);
 	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), -QE_QUORUM_READ);
 	b->no_stripe_row = true;
 	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), -QE_NO_SUCH_KEY);
@@ -216,6 +218,113 @@ static void cached_reads_do_not_wait(void **state)
 	fixture_end(&f);
 }
 
+static void drop_caches(struct fixture *f)
+{
+	for (unsigned s = 0; s < f->n; s++)
+		assert_int_equal(erasure_slot_settle(f->set, s), 0);
+}
+
+static void drives_out(struct fixture *f, uint32_t slots)
+{
+	for (unsigned s = 0; s < f->n; s++)
+		drive_set_out(f->drive[s], slots >> s & 1, "test");
+}
+
+/* Without waiting; what somebody dropped from the machine's page cache since is read in again. */
+static int packed_read_kept(struct fixture *f, const struct packed *p, struct packed_blob *b, uint32_t start, uint32_t len,
+                            uint8_t *dst, bool *degraded)
+{
+	int rc = packed_read(f, p, b, start, len, dst, DRIVE_NOWAIT, degraded);
+
+	for (unsigned i = 0; i < 3 && rc == -EAGAIN; i++) {
+		assert_int_equal(packed_read(f, p, b, start, len, dst, 0, NULL), 0);
+		rc = packed_read(f, p, b, start, len, dst, DRIVE_NOWAIT, degraded);
+	}
+	return rc;
+}
+
+static void expect_cached(struct fixture *f, struct packed *p, struct packed_blob *b, uint32_t lost)
+{
+	bool degraded, lacks = lost >> (b->cell + p->eb.info.rotation) % f->n & 1;
+	uint64_t seed = lost + b->byte;
+	uint8_t dst[65536];
+
+	assert_int_equal(packed_read(f, p, b, 0, b->len, dst, 0, NULL), 0);
+	assert_true(pattern_check(b->seed, 0, dst, b->len));
+	for (unsigned i = 0; i < 4; i++) {
+		uint32_t start = i ? (uint32_t)(rnd(&seed) % b->len) : 0;
+		uint32_t len = i ? 1 + (uint32_t)(rnd(&seed) % (b->len - start)) : b->len;
+		memset(dst, 0xee, len);
+		assert_int_equal(packed_read_kept(f, p, b, start, len, dst, &degraded), 0);
+		assert_true(pattern_check(b->seed, start, dst, len));
+		assert_int_equal(degraded, lacks);
+		assert_int_equal(last_met.damaged_to_4k, 0);
+	}
+}
+
+/* Every way to lose up to m drives. */
+static void lost_drives_are_decoded_from_the_cache(void **state)
+{
+	for (unsigned i = 1; i < 5; i++) {
+		struct fixture f;
+		struct packed p;
+		uint8_t dst[65536];
+		fixture_start(&f, shapes[i].n, shapes[i].k, shapes[i].m, 8 << 20, false);
+		packed_fill(&f, &p, i);
+		for (uint32_t lost = 0; lost < 1u << f.n; lost++) {
+			if ((unsigned)__builtin_popcount(lost) > f.m)
+				continue;
+			drop_caches(&f);
+			drives_out(&f, lost);
+			assert_int_equal(packed_read(&f, &p, &p.blob[0], 0, p.blob[0].len, dst, DRIVE_NOWAIT, NULL), -EAGAIN);
+			for (unsigned j = 0; j < BLOBS && p.blob[j].len; j++)
+				expect_cached(&f, &p, &p.blob[j], lost);
+			drives_out(&f, 0);
+		}
+		packed_free(&p);
+		fixture_end(&f);
+	}
+}
+
+/* A blob is proved by its own checksums; whose bytes are wrong when they do not agree, by those of whole cells. */
+static void wrong_bytes_never_decode(void **state)
+{
+	struct fixture f;
+	struct packed p;
+	uint8_t dst[65536];
+	bool degraded;
+
+	fixture_start(&f, 4, 2, 2, 8 << 20, false);
+	packed_fill(&f, &p, 5);
+	struct packed_blob *b = &p.blob[3];
+	assert_int_equal(b->cell, 0);
+	unsigned slot = p.eb.info.rotation % 4;
+	uint64_t cell = BYTES_4K(p.eb.offset_4k);
+	drives_out(&f, 1u << slot);
+	/* Bytes that are of no use for it do no harm; nor is the row of the stripe needed. */
+	flip_byte(&f, (slot + 1) % 4, p.eb.segment, cell + 65535);
+	b->no_stripe_row = true;
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, NULL), 0);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, DRIVE_NOWAIT, &degraded), 0);
+	assert_true(pattern_check(b->seed, 0, dst, b->len));
+	assert_true(degraded);
+	b->no_stripe_row = false;
+	flip_byte(&f, (slot + 2) % 4, p.eb.segment, cell + b->byte + b->len / 2);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, NULL), -QE_QUORUM_READ);
+	flip_byte(&f, (slot + 1) % 4, p.eb.segment, cell + 65535);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, 0, &degraded), 0);
+	assert_true(pattern_check(b->seed, 0, dst, b->len));
+	assert_true(degraded);
+	assert_int_equal(last_met.damaged_from_4k, p.eb.offset_4k);
+	assert_int_equal(last_met.damaged_to_4k, p.eb.offset_4k + 1);
+	memset(dst, 0, b->len);
+	assert_int_equal(packed_read(&f, &p, b, 0, b->len, dst, DRIVE_NOWAIT, NULL), 0);
+	assert_true(pattern_check(b->seed, 0, dst, b->len));
+	assert_int_equal(last_met.damaged_to_4k, p.eb.offset_4k + 1);
+	packed_free(&p);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +332,8 @@ int main(void)
 		cmocka_unit_test(lost_drives_are_decoded),
 		cmocka_unit_test(flipped_byte_never_shows),
 		cmocka_unit_test(cached_reads_do_not_wait),
+		cmocka_unit_test(lost_drives_are_decoded_from_the_cache),
+		cmocka_unit_test(wrong_bytes_never_decode),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
