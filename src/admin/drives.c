@@ -117,6 +117,7 @@ int admin_drives_online(const struct admin_params *a, struct op_ctx *ctx, const 
 int admin_drives_replace(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
 {
 	struct str path = admin_param(r, "path");
+	bool writes = meta_writable(object_store_set(a->store));
 	struct drives_info d;
 	int rc = find_drive(a, ctx, r, &d);
 
@@ -125,6 +126,10 @@ int admin_drives_replace(const struct admin_params *a, struct op_ctx *ctx, const
 	if (rc < 0)
 		return rc;
 	drives_poke(a->drives);
-	return answer(d.slot, path.len ? path : str_of(d.path), "the empty directory takes the slot, and its data is made anew; drive "
-		      "list and heal status tell how far it is", ret);
+	const char *what = writes ? "the empty directory takes the slot, and its data is made anew; drive list and heal status tell "
+				    "how far it is" :
+				    "the old drive counts as lost and must never be put back; when enough of the others are here or "
+				    "replaced, the set writes, and the empty directory takes the slot; drive list and heal status tell "
+				    "how far it is";
+	return answer(d.slot, path.len ? path : str_of(d.path), what, ret);
 }

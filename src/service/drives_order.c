@@ -211,6 +211,12 @@ static int note_replacement(struct drives *k, unsigned slot, char **path, struct
 	return 0;
 }
 
+/* A set below its write quorum takes nobody in. Whoever replaces a drive then says that the old one is lost for good. */
+static int give_up_old(struct drives *k, unsigned slot, struct op_ctx *ctx)
+{
+	return meta_writable(k->set) ? 0 : meta_slot_give_up(k->set, slot, ctx);
+}
+
 int drives_replace(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx)
 {
 	CLEANUP_FREE char *to = NULL;
@@ -225,6 +231,8 @@ int drives_replace(struct drives *k, unsigned slot, const char *path, struct op_
 	/* First, so that a look in between does not bring the old one back. */
 	bool was_offline = hold_off(k, slot);
 	rc = take_out(k, slot, "replaced", ctx);
+	if (rc == 0)
+		rc = give_up_old(k, slot, ctx);
 	if (rc == 0)
 		rc = note_replacement(k, slot, &to, ctx);
 	set_offline(k, slot, rc < 0 && was_offline);
