@@ -128,6 +128,7 @@ struct segment *segment_alloc(const struct segment_info *info)
 	}
 	seg->claim->n = 1;
 	seg->info = *info;
+	seg->info.live_bytes = 0; /* changes with each blob: told by the row alone */
 	list_init(&seg->lru);
 	list_init(&seg->dirty);
 	list_init(&seg->runs);
@@ -195,7 +196,6 @@ void segment_seal_locked(struct erasure_set *s, struct segment *seg)
 /* What a row says of a segment that is known. Where the row is behind (a segment sealed meanwhile), it changes nothing. */
 static void segment_update_locked(struct erasure_set *s, struct segment *seg, const struct segment_info *info)
 {
-	seg->info.live_bytes = info->live_bytes;
 	if (!seg->owned)
 		seg->next_4k = MAX(seg->next_4k, info->sealed_4k);
 	if (info->state == SEGMENT_OPEN || seg->info.state == SEGMENT_DEAD)

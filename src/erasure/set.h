@@ -35,7 +35,7 @@ struct segment_info { /* the body of a `segment` row and, without state, of a se
 	uint32_t size_4k;
 	uint32_t sealed_4k;  /* length when sealed, else 0 */
 	uint32_t punched_4k; /* of it, what was given back: holes, on each drive */
-	uint64_t live_bytes; /* stored bytes of live blobs, kept by the sequencer's deltas */
+	uint64_t live_bytes; /* stored bytes of live blobs: in rows, by the sequencer's deltas; an erasure set tells 0 */
 };
 
 /* Units of 4 KiB on each drive of a large blob of len bytes in such a segment. */

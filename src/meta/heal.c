@@ -102,18 +102,6 @@ uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment)
 	return slots & ~erasure_missing_mask(h->erasure, segment, 0, UINT32_MAX);
 }
 
-/* What cells of the range take, before anybody has looked. */
-static uint64_t expected_bytes(const struct meta_healer *h, const struct heal_range *r)
-{
-	struct segment_info i;
-
-	if (!erasure_segment_get(h->erasure, r->segment, &i))
-		return 0;
-	uint64_t end = MIN(i.sealed_4k ? i.sealed_4k : i.size_4k, r->to_4k), from = MAX(r->from_4k, 1u);
-	uint64_t span = end > from ? (end - from) * DRIVE_BLOCK : 0;
-	return i.cls == SEGMENT_PACKED ? span : MIN(span, i.live_bytes / i.k);
-}
-
 /* ---- What is missing --------------------------------------------------------------------------------------------- */
 bool heal_failed_lately(const struct meta_healer *h, uint64_t segment, unsigned slot)
 {
@@ -156,7 +144,6 @@ static int add_range(struct meta_healer *h, void *arg, const struct meta_row *ro
 		h->waits = true;
 		return 0;
 	}
-	r.bytes = expected_bytes(h, &r);
 	struct heal_range *at = vec_push(to->ranges, sizeof *at);
 	if (!at)
 		return -ENOMEM;
@@ -173,8 +160,41 @@ static int by_segment(const void *a, const void *b)
 	return x->slot != y->slot ? (int)x->slot - (int)y->slot : x->from_4k < y->from_4k ? -1 : x->from_4k > y->from_4k;
 }
 
+struct sizing {
+	struct vec *ranges; /* by segment */
+	unsigned at;
+};
+
+/* What cells of the range take, before anybody has looked. */
+static uint64_t expected_bytes(const struct segment_info *i, const struct heal_range *r)
+{
+	uint64_t end = MIN(i->sealed_4k ? i->sealed_4k : i->size_4k, r->to_4k), from = MAX(r->from_4k, 1u);
+	uint64_t span = end > from ? (end - from) * DRIVE_BLOCK : 0;
+
+	return i->cls == SEGMENT_PACKED ? span : MIN(span, i->live_bytes / i->k);
+}
+
+/* The segment's row: only the sequencer knows what lives in it. */
+static int size_ranges(struct meta_healer *h, void *arg, const struct meta_row *row)
+{
+	struct sizing *z = arg;
+	struct segment_info info;
+
+	if (row_segment_decode(row->body, &info) < 0)
+		return -QE_CORRUPT;
+	for (; z->at < z->ranges->n; z->at++) {
+		struct heal_range *r = VEC_AT(z->ranges, struct heal_range, z->at);
+		if (r->segment > info.id)
+			break;
+		if (r->segment == info.id)
+			r->bytes = expected_bytes(&info, r);
+	}
+	return 0;
+}
+
 static int find_ranges(struct meta_healer *h, struct vec *ranges)
 {
+	struct sizing z = {.ranges = ranges};
 	struct meta_key k = {.len = 0};
 	/* What was submitted when these drives were in is applied before the rows are read. */
 	uint32_t slots = heal_slots(h->s), full = erasure_full_slots(h->erasure);
@@ -188,9 +208,14 @@ static int find_ranges(struct meta_healer *h, struct vec *ranges)
 		do
 			rc = live_page(h, TABLE_MISSING, &k, add_range, &(struct finding){ranges, slots, full});
 		while (rc > 0);
-	if (rc == 0 && ranges->n)
-		qsort(ranges->p, ranges->n, sizeof(struct heal_range), by_segment);
-	return rc;
+	if (rc < 0 || !ranges->n)
+		return rc;
+	qsort(ranges->p, ranges->n, sizeof(struct heal_range), by_segment);
+	key_u64(&k, VEC_AT(ranges, struct heal_range, 0)->segment);
+	do
+		rc = live_page(h, TABLE_SEGMENT, &k, size_ranges, &z);
+	while (rc > 0 && z.at < ranges->n);
+	return MIN(rc, 0);
 }
 
 /* ---- A segment --------------------------------------------------------------------------------------------------- */

@@ -135,6 +135,31 @@ static void expect_same_counts(const struct meta_heal_slot *a, const struct meta
 	assert_true(a->bytes_total == b->bytes_total && a->bytes_failed == 0 && b->bytes_failed == 0);
 }
 
+/* Written, lost and looked for in one life of the process: what is to be healed is known before it begins. */
+static void the_total_is_told_before_anything_is_healed(void **state)
+{
+	struct patience none = {.ends = true};
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, true);
+	f.p.segment_size = 2u << 20;
+	assert_int_equal(fixture_open(&f, ALL(&f)), 0);
+	put_keys(&f, 0, KEYS);
+	drive_leaves(&f, LAST);
+	drive_given_back(&f, LAST);
+	make_blank(&f, LAST);
+	assert_int_equal(drive_joins(&f, LAST), 0);
+	assert_int_equal(heal_with(&f, &none), 0);
+	const struct meta_heal_slot before = progress_of(&f, LAST);
+	assert_true(before.active && before.bytes_done == 0);
+	assert_int_equal(heal(&f), 1);
+	const struct meta_heal_slot after = progress_of(&f, LAST);
+	assert_int_equal(after.segments_done, before.segments_total);
+	/* But for what cells are rounded up to. */
+	assert_in_range(before.bytes_total, after.bytes_done / 10 * 9, after.bytes_done / 10 * 11);
+	fixture_end(&f);
+}
+
 /* Killed in the middle of it: the counts are those of the ranges that are done, and at the end those of one that was not
  * interrupted. A drive that is replaced begins with none. */
 static void counts_outlive_a_restart(void **state)
@@ -694,6 +719,7 @@ int main(void)
 		cmocka_unit_test(returning_drive_gets_its_cells),
 		cmocka_unit_test(empty_drive_is_filled),
 		cmocka_unit_test(heal_goes_on_where_it_ended),
+		cmocka_unit_test(the_total_is_told_before_anything_is_healed),
 		cmocka_unit_test(counts_outlive_a_restart),
 		cmocka_unit_test(row_bytes),
 		cmocka_unit_test(cost_follows_what_lives),
