@@ -88,6 +88,7 @@
 	X(QE_DRIVE_LOCKED, 1082, EBUSY, "InternalError", 500, CLIENT, "The drive is in use by another quoin process.")     \
 	X(QE_DRIVE_TIMEOUT, 1083, ETIMEDOUT, "SlowDown", 503, RETRY, "A drive did not answer within drive_timeout.")       \
 	X(QE_EPOCH, 1084, ESTALE, "InternalError", 500, INTERNAL, "The write carries an epoch below the one promised.")    \
+	X(QE_END_OF_FILE, 1085, EIO, "InternalError", 500, CORRUPT, "A file ends before the data that it should hold.")    \
 	X(QE_CONFIG, 1090, EINVAL, "InternalError", 500, CLIENT, "The configuration is not valid.")                                       \
 	X(QE_NO_SUCH_BUCKET_POLICY, 1100, ENODATA, "NoSuchBucketPolicy", 404, CLIENT, "The bucket policy does not exist.")   \
 	X(QE_NO_SUCH_LIFECYCLE, 1101, ENODATA, "NoSuchLifecycleConfiguration", 404, CLIENT,                               \

@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/err.h"
+
 #define READ_STEP 16384
 
 int fd_pread_full(int fd, void *p, size_t len, uint64_t off)
@@ -20,7 +22,7 @@ int fd_pread_full(int fd, void *p, size_t len, uint64_t off)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
+			return n < 0 ? -errno : -QE_END_OF_FILE;
 		at += n;
 		off += (size_t)n;
 		len -= (size_t)n;

@@ -106,11 +106,11 @@ void drive_file_unref(struct drive_file *f)
 		f->drive->ops->close_file(f);
 }
 
-/* Answers that say something about a name, a cache or what a file system can do, not about the drive's health. */
+/* Answers that say something about a name, a file, a cache or what a file system can do, not about the drive's health. */
 static bool is_failure(int rc)
 {
 	return rc < 0 && rc != -EAGAIN && rc != -ENOENT && rc != -EEXIST && rc != -EINVAL &&
-	       rc != -EISDIR && rc != -ELOOP && rc != -EOPNOTSUPP;
+	       rc != -EISDIR && rc != -ELOOP && rc != -EOPNOTSUPP && rc != -QE_END_OF_FILE;
 }
 
 static void note_error(struct drive *d, const char *what, const char *name, int rc)

@@ -148,7 +148,7 @@ struct drive_io {
 	void *buf;
 	size_t len;
 	uint64_t off;
-	int result;                  /* 0 when all len bytes were done, else -errno (-EIO for a short read at end of file) */
+	int result;                  /* 0 when all len bytes were done, else -errno, or -QE_END_OF_FILE: fewer are there to read */
 	uint64_t submit_ns;          /* mono, set by submit; in a lane: when it was begun, DRIVE_NOT_BEGUN before; atomic there */
 	void (*done)(struct drive_io *io); /* called by reap; may submit again */
 	void *owner;

@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/fdio.h"
 #include "base/log.h"
 #include "drive/drive.h"
@@ -356,7 +357,7 @@ static int posix_pread(struct drive_file *f, void *p, size_t len, uint64_t off, 
 		if (n < 0)
 			return rw && errno == EOPNOTSUPP ? -EAGAIN : -errno;
 		if (n == 0)
-			return -EIO;
+			return -QE_END_OF_FILE;
 		p = (char *)p + n;
 		len -= (size_t)n;
 		off += (uint64_t)n;

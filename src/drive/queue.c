@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/thread.h"
 #include "drive/drive.h"
 #include "drive/drive_internal.h"
@@ -171,7 +172,7 @@ static void complete_locked(struct drive_queue *q, struct drive_io *io, int res)
 		return;
 	}
 	if (res == 0) {
-		make_ready_locked(q, io, -EIO);
+		make_ready_locked(q, io, io->op == DRIVE_IO_READ ? -QE_END_OF_FILE : -EIO);
 		return;
 	}
 	io->moved += (size_t)res;

@@ -68,7 +68,7 @@ static int check_cell(struct erasure_set *s, const struct erasure_stripe *st, co
 	}
 	cell_batch_free(b);
 	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
+		return rc == -ENOENT || rc == -QE_END_OF_FILE ? 0 : rc;
 	const uint32_t *crc = st->crc + (size_t)cell * st->blocks_per_cell;
 	unsigned bad = blocks_verify(p, t->cell_len, st->block_log2, crc);
 	pool_put(s->cells, p);
@@ -94,7 +94,7 @@ static int check_header(struct erasure_set *s, const struct segment *seg, unsign
 	if (posix_memalign(&block, DRIVE_BLOCK, DRIVE_BLOCK) != 0)
 		return -ENOMEM;
 	rc = drive_pread(f, block, DRIVE_BLOCK, 0, DRIVE_DIRECT);
-	if (rc == 0 && !header_fits(s, seg, slot, block))
+	if (rc == -QE_END_OF_FILE || (rc == 0 && !header_fits(s, seg, slot, block)))
 		rc = -QE_CORRUPT;
 	free(block);
 	return rc;

@@ -248,7 +248,7 @@ int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t
 
 /* ---- Recovery ---------------------------------------------------------------------------------------------------- */
 /* Reads (O_DIRECT) one cell of a listed stripe on one slot and compares all its block checksums: 1 valid (also when the
- * slot has no cell of the stripe), 0 not (also when the file is absent), < 0 error. */
+ * slot has no cell of the stripe), 0 not (also when the file is absent or short), < 0 error. */
 int erasure_cell_check(struct erasure_set *s, const struct erasure_stripe *st, unsigned slot) WARN_UNUSED;
 /* The slot's file of a known segment, by its header. ERASURE_FILE_MISSING: not wanted yet, a missing range covers its
  * beginning. -ENOENT, -QE_CORRUPT, -errno. */

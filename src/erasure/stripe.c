@@ -81,6 +81,8 @@ static int verify_cell(struct stripe *t, unsigned cell)
 static void note_unread(struct stripe *t, unsigned cell, int rc)
 {
 	t->damaged |= rc != -ETIMEDOUT && slot_there(t->set, segment_slot_of(t->seg, cell));
+	if (rc == -QE_END_OF_FILE)
+		STAT_ADD(t->set, bad_blocks, row_count(t));
 }
 
 static int take_cells(struct stripe *t, struct cell_batch *b)

@@ -495,7 +495,7 @@ int pages_check_file(int fd)
 	if (rc == 0)
 		rc = check_meta(page, 1, &psize1);
 	if (rc < 0)
-		return rc == -EIO ? -QE_CORRUPT : rc;
+		return rc == -QE_END_OF_FILE ? -QE_CORRUPT : rc;
 	return psize == psize1 && (uint64_t)st.st_size >= 2 * (uint64_t)psize ? 0 : -QE_CORRUPT;
 }
 

@@ -113,6 +113,8 @@ cell_back() {
 	cmp -s -i $((offset / 4096 * 4096)) -n 4096 "$dir/$file" "$TEST_DIR/good/${dir##*/}/$file"
 }
 expect_within 30 cell_back
+# and that is damage of the file, not an error of the drive, which nobody needs to replace
+assert_eq "$(admin_info '[.set.slots[].errors] | add')" 0 "errors of the drives"
 stop_quoin
 
 # when a whole file is gone, then one read of an object in it brings all of it back

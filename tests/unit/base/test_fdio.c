@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/err.h"
 #include "base/fdio.h"
 
 static char path[] = "/tmp/quoin-fdio-XXXXXX";
@@ -33,7 +34,7 @@ static void written_bytes_come_back(void **state)
 	assert_int_equal(fd_pwrite_full(fd, "hello", 5, 100), 0);
 	assert_int_equal(fd_pread_full(fd, out, 5, 100), 0);
 	assert_memory_equal(out, "hello", 5);
-	assert_int_equal(fd_pread_full(fd, out, 5, 101), -EIO);
+	assert_int_equal(fd_pread_full(fd, out, 5, 101), -QE_END_OF_FILE);
 	assert_int_equal(fd_pread_full(fd, NULL, 0, 1000), 0);
 	assert_int_equal(fd_pread_full(-1, out, 5, 0), -EBADF);
 	assert_int_equal(fd_pwrite_full(-1, out, 5, 0), -EBADF);

@@ -110,6 +110,7 @@ static void ends_and_errors(bool threads)
 {
 	struct drive_queue *q = drive_queue_new(4, threads);
 	struct drive_io io[6];
+	struct drive_stats st;
 	char *p = block_of(0, 2);
 
 	/* Short at the end of the file, behind it, empty, misaligned, on a drive that is out. */
@@ -126,12 +127,14 @@ static void ends_and_errors(bool threads)
 	drive_set_out(d, false, NULL);
 	drive_queue_flush(q);
 	reap_all(q);
-	assert_int_equal(io[0].result, -EIO);
-	assert_int_equal(io[1].result, -EIO);
+	assert_int_equal(io[0].result, -QE_END_OF_FILE);
+	assert_int_equal(io[1].result, -QE_END_OF_FILE);
 	assert_int_equal(io[2].result, 0);
 	assert_int_equal(io[3].result, -EINVAL);
 	assert_int_equal(io[4].result, 0);
 	assert_int_equal(io[5].result, -EIO);
+	drive_stats(d, &st);
+	assert_int_equal(st.errors, 1); /* not what the file lacks */
 	drive_queue_free(q);
 	free(p);
 }

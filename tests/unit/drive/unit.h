@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "drive/drive.h"
 #include "lib/testdir.h"
 
