@@ -137,7 +137,7 @@ static unsigned ranges_in(const struct meta_stats *st)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < st->n; i++)
-		n += st->isr.slot[i].state == ISR_IN ? st->missing_of[i] : 0;
+		n += st->state[i] == ISR_IN ? st->missing_of[i] : 0;
 	return n;
 }
 
@@ -148,7 +148,7 @@ static unsigned slots_out(const struct meta_stats *st, char *ret, size_t cap)
 
 	*ret = '\0';
 	for (unsigned i = 0; i < st->n; i++)
-		if (st->isr.slot[i].state != ISR_IN)
+		if (st->state[i] != ISR_IN)
 			snprintf(ret + strlen(ret), cap - strlen(ret), "%s%u", n++ ? ", " : "", i);
 	return n;
 }

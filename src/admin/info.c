@@ -89,7 +89,7 @@ static json_t *drive_json(const struct admin_params *a, const struct meta_stats 
 	json_object_set_new(o, "path", d ? json_string(d->path) : json_null());
 	/* A slot that is out may have its drive open or not, from one look of the keeper to the next. */
 	bool absent = !d && isr->slot[slot].state == ISR_IN;
-	json_object_set_new(o, "state", json_string(absent ? "absent" : slot_state(isr->slot[slot].state)));
+	json_object_set_new(o, "state", json_string(absent ? "absent" : slot_state(st->state[slot])));
 	monitor_drive(a->monitor, slot, &watched);
 	admin_set_time(o, "since", watched.since_ns);
 	admin_set_u64(o, "missing_ranges", st->missing_of[slot]);
@@ -111,7 +111,7 @@ static unsigned drives_in(const struct meta_stats *st)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < st->n; i++)
-		n += st->isr.slot[i].state == ISR_IN;
+		n += st->state[i] == ISR_IN;
 	return n;
 }
 

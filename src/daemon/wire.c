@@ -204,7 +204,7 @@ static void health_state(void *arg, struct s3_health_state *ret)
 	meta_stats(arg, &st);
 	*ret = (struct s3_health_state){.writable = st.writable, .write_quorum = st.w};
 	for (unsigned i = 0; i < st.n; i++) {
-		enum isr_state state = st.isr.slot[i].state;
+		enum isr_state state = st.state[i];
 
 		ret->in_sync += state == ISR_IN;
 		ret->healing += state == ISR_JOINING || (state == ISR_IN && st.missing_of[i]);

@@ -244,6 +244,8 @@ struct meta_flush_time { uint64_t flushes, p50_us, p99_us; }; /* of the journal,
 struct meta_stats {
 	unsigned n, k, m, w;
 	struct isr_body isr;
+	/* As it is now: a drive that is absent or failed is ISR_OUT, while the list above stands still below W. */
+	enum isr_state state[SUPER_MAX_SLOTS];
 	bool writable, has_loop;
 	uint64_t epoch, applied_seq, durable_seq, checkpoint_seq;
 	uint64_t records, batches, rejected, flush_rounds, journal_bytes;   /* since start */

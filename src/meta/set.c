@@ -559,6 +559,16 @@ bool meta_writable(const struct meta_set *s)
 	return __atomic_load_n(&s->writable, __ATOMIC_SEQ_CST);
 }
 
+/* (W) */
+static enum isr_state state_now(struct meta_set *s, unsigned slot)
+{
+	MUTEX_GUARD(&s->drives_lock);
+	const struct drive *d = s->slot[slot].d;
+	bool there = d && !drive_is_out(d);
+
+	return there || s->isr.slot[slot].state != ISR_IN ? s->isr.slot[slot].state : ISR_OUT;
+}
+
 void meta_stats(struct meta_set *s, struct meta_stats *ret)
 {
 	const struct meta_stats *st = &s->st;
@@ -598,8 +608,10 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	ret->journal_free = journal_room(&s->journal);
 	ret->missing_ranges = s->missing_ranges;
 	ret->index_bad = __atomic_load_n(&s->index_bad, __ATOMIC_SEQ_CST);
-	for (unsigned i = 0; i < s->n; i++)
+	for (unsigned i = 0; i < s->n; i++) {
+		ret->state[i] = state_now(s, i);
 		ret->missing_of[i] = erasure_missing_count(s->erasure, i);
+	}
 	ret->full = erasure_full_slots(s->erasure);
 	writer_unlock(s);
 }

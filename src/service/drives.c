@@ -343,6 +343,7 @@ static void gather(struct drives *k, struct drive *ret[SUPER_MAX_SLOTS])
 			rc = -QE_DRIVE_FOREIGN;
 		if (rc == 0) {
 			ret[n++] = k->e[slot].d;
+			note(k, slot, "it is here; the set waits for more drives");
 			continue;
 		}
 		k->e[slot].d = drive_close(k->e[slot].d);
@@ -374,6 +375,8 @@ static void revive(struct drives *k)
 		k->e[i].lent = d && d == k->e[i].d;
 		if (!k->e[i].lent)
 			k->e[i].d = drive_close(k->e[i].d);
+		else if (rc == 0)
+			well(k, i);
 	}
 }
 
@@ -445,7 +448,7 @@ void drives_watch(void *arg, struct service_info *ret)
 
 	meta_stats(k->set, &st);
 	for (unsigned i = 0; i < k->n; i++)
-		in += st.isr.slot[i].state == ISR_IN;
+		in += st.state[i] == ISR_IN;
 	mutex_lock(&k->lock);
 	ret->period_ns = k->period_ns;
 	ret->cycle = k->looks;

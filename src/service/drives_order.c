@@ -43,8 +43,8 @@ unsigned drives_list(struct drives *k, struct drives_info *ret, unsigned max)
 		*d = (struct drives_info){.slot = i};
 		meta_slot_why(k->set, i, d->reason, sizeof d->reason);
 		MUTEX_GUARD(&k->lock);
-		d->state = e->offline ? DRIVES_OFFLINE : st.isr.slot[i].state == ISR_IN ? DRIVES_IN :
-			   st.isr.slot[i].state == ISR_JOINING ? DRIVES_JOINING : DRIVES_OUT;
+		d->state = e->offline ? DRIVES_OFFLINE : st.state[i] == ISR_IN ? DRIVES_IN :
+			   st.state[i] == ISR_JOINING ? DRIVES_JOINING : DRIVES_OUT;
 		snprintf(d->path, sizeof d->path, "%s", path_of(e));
 		if (*e->reason)
 			snprintf(d->reason, sizeof d->reason, "%s", e->reason);

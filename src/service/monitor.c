@@ -149,7 +149,7 @@ static void tell(unsigned slot, const char *path, const struct monitor_sample *n
 static void look_at_slot(struct monitor *m, const struct meta_stats *st, unsigned slot)
 {
 	CLEANUP_DRIVE struct drive *d = meta_drive_of(m->set, slot);
-	struct monitor_sample now = {.present = d != NULL, .state = st->isr.slot[slot].state};
+	struct monitor_sample now = {.present = d != NULL, .state = st->state[slot]};
 	struct monitor_memory *mem = &m->memory[slot];
 	const char *path = d ? d->path : "none";
 

@@ -358,6 +358,49 @@ static void swapped_drives_find_their_slots(void **state)
 	end();
 }
 
+/* Of a set below its quorum, whose list stands still. */
+static void expect_out(unsigned slot, const char *why)
+{
+	struct meta_stats st;
+
+	for (unsigned i = 0; i < 500 && strcmp(info(slot).reason, why) != 0; i++) {
+		drives_look(k);
+		clock_sleep_ns(NS_PER_MS);
+	}
+	assert_string_equal(info(slot).reason, why);
+	assert_int_equal(info(slot).state, DRIVES_OUT);
+	meta_stats(f.s, &st);
+	assert_int_equal(st.isr.slot[slot].state, ISR_IN);
+	assert_int_equal(st.state[slot], ISR_OUT);
+}
+
+/* Two of four are empty at the start: what is shown is what is there, not what the list says. */
+static void drives_that_are_empty_at_a_start_are_not_in(void **state)
+{
+	start();
+	down();
+	for (unsigned i = 1; i <= 2; i++) {
+		run("mv %s %s.away", i, i);
+		run("mkdir %s", i, i);
+	}
+	up();
+	assert_false(meta_writable(f.s));
+	for (unsigned i = 1; i <= 2; i++)
+		expect_out(i, "an empty directory: it can join when the set writes");
+	assert_int_equal(info(0).state, DRIVES_IN);
+	run("rmdir %s", 1, 1);
+	run("mv %s.away %s", 1, 1);
+	for (unsigned i = 0; i < 500 && !meta_writable(f.s); i++) {
+		drives_look(k);
+		clock_sleep_ns(NS_PER_MS);
+	}
+	expect_state(1, DRIVES_IN);
+	assert_string_equal(info(1).reason, "");
+	expect_state(2, DRIVES_IN); /* the empty one, as a replacement */
+	assert_string_equal(info(2).reason, "");
+	end();
+}
+
 static void a_set_below_its_quorum_writes_again(void **state)
 {
 	start();
@@ -368,12 +411,18 @@ static void a_set_below_its_quorum_writes_again(void **state)
 	assert_false(meta_writable(f.s));
 	assert_true(put(&f, META_DURABLE, 2, 22) < 0);
 	assert_int_equal(get(&f, 1), 11);
+	expect_out(2, "its directory is gone");
+	run("mkdir %s", 2, 2);
+	expect_out(2, "an empty directory: it can join when the set writes");
+	run("rmdir %s", 2, 2);
 	run("mv %s.away %s", 2, 2);
 	for (unsigned i = 0; i < 500 && !meta_writable(f.s); i++) {
 		drives_look(k);
 		clock_sleep_ns(NS_PER_MS);
 	}
 	assert_true(meta_writable(f.s));
+	expect_state(2, DRIVES_IN);
+	assert_string_equal(info(2).reason, "");
 	assert_int_equal(put(&f, META_DURABLE, 2, 22), 0);
 	run("mv %s.away %s", 1, 1);
 	expect_state(1, DRIVES_IN);
@@ -432,6 +481,7 @@ int main(void)
 		cmocka_unit_test(a_drive_moves_to_another_path),
 		cmocka_unit_test(a_replacement_that_cannot_be_is_refused_and_changes_nothing),
 		cmocka_unit_test(swapped_drives_find_their_slots),
+		cmocka_unit_test(drives_that_are_empty_at_a_start_are_not_in),
 		cmocka_unit_test(a_set_below_its_quorum_writes_again),
 		cmocka_unit_test(a_directory_that_hangs_holds_up_nobody),
 		cmocka_unit_test(the_thread_looks_and_ends),
