@@ -116,6 +116,11 @@ static inline void drive_unholdp(struct drive **d)
 	drive_unhold(*d);
 }
 #define CLEANUP_DRIVE CLEANUP(drive_unholdp)
+/* For the log: of a slot that may have no drive, NULL. */
+static inline const char *drive_path(const struct drive *d)
+{
+	return d ? d->path : "none";
+}
 struct drive_file *drive_file_ref(struct drive_file *f);
 void drive_file_unref(struct drive_file *f);           /* accepts NULL; the last one closes */
 

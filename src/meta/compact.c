@@ -268,7 +268,7 @@ static int compact_segment(struct compaction *c, const struct segment_info *info
 	int rc = 0;
 
 	if (!is_worth_it(c, info, b, n)) {
-		heal_note_failed(c->h, info->id, SUPER_MAX_SLOTS);
+		heal_note_failed(c->h, info->id, SUPER_MAX_SLOTS, "it is not worth it");
 		return 0;
 	}
 	for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -294,7 +294,7 @@ static int compact_all(struct compaction *c)
 		rc = compact_segment(c, &c->found[i]);
 		if (is_of_segment(rc)) {
 			log_debug("meta", "segment %016llx is not compacted: %s", (unsigned long long)c->found[i].id, err_text(rc));
-			heal_note_failed(c->h, c->found[i].id, SUPER_MAX_SLOTS);
+			heal_note_failed(c->h, c->found[i].id, SUPER_MAX_SLOTS, err_text(rc));
 			rc = 0;
 		}
 		/* No room for a large one; packed ones may use what is kept free. */

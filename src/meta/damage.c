@@ -81,10 +81,12 @@ static void count(struct meta_set *s, const struct damage_item *it, const struct
 		const struct erasure_healed_slot *slot = &done->slot[i];
 		healed += slot->healed;
 		failed += slot->failed;
-		if (slot->bad)
-			log_warn("heal", "bad cells slot=%u segment=%016llx offset=%llu cells=%llu repaired=%llu", i,
-				 (unsigned long long)it->segment, (unsigned long long)it->from_4k * DRIVE_BLOCK,
-				 (unsigned long long)slot->bad, (unsigned long long)slot->healed);
+		if (!slot->bad)
+			continue;
+		CLEANUP_DRIVE struct drive *d = meta_drive_of(s, i);
+		log_warn("heal", "bad cells path=%s slot=%u segment=%016llx offset=%llu cells=%llu repaired=%llu", drive_path(d), i,
+			 (unsigned long long)it->segment, (unsigned long long)it->from_4k * DRIVE_BLOCK,
+			 (unsigned long long)slot->bad, (unsigned long long)slot->healed);
 	}
 	MUTEX_GUARD(&s->heal_lock);
 	s->damage.st.repaired += healed;
@@ -108,7 +110,9 @@ static int name_lost(struct meta_healer *h, uint64_t segment, uint32_t *slots, s
 	b->internal = true;
 	for (uint32_t m = lost; m; m &= m - 1) {
 		unsigned slot = (unsigned)__builtin_ctz(m);
-		log_warn("heal", "a segment file is lost slot=%u segment=%016llx", slot, (unsigned long long)segment);
+		CLEANUP_DRIVE struct drive *d = meta_drive_of(h->s, slot);
+		log_warn("heal", "a segment file is lost path=%s slot=%u segment=%016llx", drive_path(d), slot,
+			 (unsigned long long)segment);
 		batch_missing(b, slot, segment, 0, MISSING_LOST);
 		ret->slot[slot].bad++;
 		ret->slot[slot].lost++;

@@ -17,6 +17,8 @@
 struct failed_range {
 	uint64_t segment, since_ns; /* mono */
 	unsigned slot;
+	bool again;      /* other drives are in since: other chances */
+	const char *why; /* as it was told */
 };
 
 /* ---- Life -------------------------------------------------------------------------------------------------------- */
@@ -103,14 +105,48 @@ uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment)
 }
 
 /* ---- What is missing --------------------------------------------------------------------------------------------- */
-bool heal_failed_lately(const struct meta_healer *h, uint64_t segment, unsigned slot)
+static struct failed_range *find_failed(const struct meta_healer *h, uint64_t segment, unsigned slot)
 {
 	for (unsigned i = 0; i < h->failed.n; i++) {
-		const struct failed_range *f = VEC_AT(&h->failed, struct failed_range, i);
+		struct failed_range *f = VEC_AT(&h->failed, struct failed_range, i);
 		if (f->segment == segment && f->slot == slot)
-			return clock_mono_ns() - f->since_ns < META_HEAL_RETRY_NS;
+			return f;
 	}
-	return false;
+	return NULL;
+}
+
+bool heal_failed_lately(const struct meta_healer *h, uint64_t segment, unsigned slot)
+{
+	const struct failed_range *f = find_failed(h, segment, slot);
+
+	return f && !f->again && clock_mono_ns() - f->since_ns < META_HEAL_RETRY_NS;
+}
+
+bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot, const char *why)
+{
+	struct failed_range *f = find_failed(h, segment, slot);
+	bool news = !f || strcmp(f->why, why) != 0;
+
+	if (!f)
+		f = vec_push(&h->failed, sizeof *f);
+	if (f)
+		*f = (struct failed_range){segment, clock_mono_ns(), slot, false, why};
+	return news;
+}
+
+/* What fails after it was whole is news again. */
+static void forget_failed(struct meta_healer *h, uint64_t segment, unsigned slot)
+{
+	struct failed_range *f = find_failed(h, segment, slot);
+
+	if (f)
+		*f = *VEC_AT(&h->failed, struct failed_range, --h->failed.n);
+}
+
+static void try_failed_again(struct meta_healer *h)
+{
+	for (unsigned i = 0; i < h->failed.n; i++)
+		VEC_AT(&h->failed, struct failed_range, i)->again = true;
 }
 
 /* What is written to an open segment lacks nothing on the drives that are in; it is sealed before one of them returns. */
@@ -201,7 +237,7 @@ static int find_ranges(struct meta_healer *h, struct vec *ranges)
 	int rc = meta_sync(h->s);
 
 	if (slots != h->failed_in)
-		h->failed.n = 0; /* other drives: other chances */
+		try_failed_again(h);
 	h->failed_in = slots;
 	h->waits = false;
 	if (rc == 0)
@@ -267,27 +303,14 @@ static int drop_range(struct meta_healer *h, const struct heal_range *r, const s
 	return rc == -QE_CONFLICT ? 0 : rc;
 }
 
-bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot)
-{
-	struct failed_range *f = NULL;
-
-	for (unsigned i = 0; i < h->failed.n && !f; i++) {
-		f = VEC_AT(&h->failed, struct failed_range, i);
-		f = f->segment == segment && f->slot == slot ? f : NULL;
-	}
-	bool first = !f;
-	if (first)
-		f = vec_push(&h->failed, sizeof *f);
-	if (f)
-		*f = (struct failed_range){segment, clock_mono_ns(), slot};
-	return first;
-}
-
 static void note_failed(struct meta_healer *h, const struct heal_range *r, const char *why)
 {
+	CLEANUP_DRIVE struct drive *d = meta_drive_of(h->s, r->slot);
+
 	h->waits = true;
-	if (heal_note_failed(h, r->segment, r->slot))
-		log_warn("heal", "cells stay missing slot=%u segment=%016" PRIx64 " cause=\"%s\"", r->slot, r->segment, why);
+	if (heal_note_failed(h, r->segment, r->slot, why))
+		log_warn("heal", "cells stay missing path=%s slot=%u segment=%016" PRIx64 " cause=\"%s\"", drive_path(d), r->slot,
+			 r->segment, why);
 }
 
 /* Nothing of it lives, or nobody knows it: there is nothing to be made whole. */
@@ -313,10 +336,12 @@ static int settle(struct meta_healer *h, const struct heal_range *r, unsigned n,
 		bool whole = slot->failed == 0;
 		/* Several ranges of one drive were healed as one. */
 		bool again = i > 0 && r[i - 1].slot == r[i].slot;
-		if (whole)
+		if (whole) {
+			forget_failed(h, r[i].segment, r[i].slot);
 			rc = drop_range(h, &r[i], again ? &none : slot);
-		else
+		} else {
 			note_failed(h, &r[i], "too few good cells, or the drive does not take them");
+		}
 		heal_progress_range(h->s, &r[i], again ? &none : slot, whole);
 	}
 	return rc;

@@ -43,7 +43,8 @@ bool heal_goes_on(struct meta_healer *h); /* tells what was moved since */
 bool heal_may_go_on(struct meta_healer *h, uint64_t bytes); /* after that many more bytes */
 /* What could not be done with a segment and a slot (SUPER_MAX_SLOTS: none in particular) is not tried again at once. */
 bool heal_failed_lately(const struct meta_healer *h, uint64_t segment, unsigned slot);
-bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot); /* true: for the first time */
+/* why: a literal, or as long-lived. True: it is news, the first time for this cause. */
+bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot, const char *why);
 uint32_t heal_slots(struct meta_set *s);  /* drives that are in and can be used */
 uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment); /* those of them that lack nothing of the segment */
 

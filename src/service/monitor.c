@@ -151,7 +151,6 @@ static void look_at_slot(struct monitor *m, const struct meta_stats *st, unsigne
 	CLEANUP_DRIVE struct drive *d = meta_drive_of(m->set, slot);
 	struct monitor_sample now = {.present = d != NULL, .state = st->state[slot]};
 	struct monitor_memory *mem = &m->memory[slot];
-	const char *path = d ? d->path : "none";
 
 	if (d)
 		drive_stats(d, &now.st);
@@ -162,8 +161,8 @@ static void look_at_slot(struct monitor *m, const struct meta_stats *st, unsigne
 	struct monitor_drive told = mem->told;
 	mutex_unlock(&m->lock);
 	if (first)
-		tell_start(slot, path, &now);
-	tell(slot, path, &now, &told, events, peers);
+		tell_start(slot, drive_path(d), &now);
+	tell(slot, drive_path(d), &now, &told, events, peers);
 }
 
 int monitor_run(void *arg, struct service_run *r)

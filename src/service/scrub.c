@@ -144,6 +144,15 @@ static bool go_on(void *arg, uint64_t bytes)
 	return service_run_spend(s->run, bytes) && !(bytes && (healing(s) || asked_anew(s)));
 }
 
+static void tell_bad(struct scrub *s, unsigned slot, uint64_t segment, const struct erasure_healed_slot *h)
+{
+	CLEANUP_DRIVE struct drive *d = meta_drive_of(s->set, slot);
+
+	log_warn("scrub", "bad cells path=%s slot=%u segment=%016llx cells=%llu repaired=%llu failed=%llu", drive_path(d), slot,
+		 (unsigned long long)segment, (unsigned long long)h->bad, (unsigned long long)h->healed,
+		 (unsigned long long)h->failed);
+}
+
 static void segment_done(void *arg, uint64_t segment, const struct erasure_healed *h)
 {
 	struct scrub *s = arg;
@@ -164,9 +173,7 @@ static void segment_done(void *arg, uint64_t segment, const struct erasure_heale
 	service_run_progress(s->run, segments, 0);
 	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++)
 		if (h->slot[i].bad)
-			log_warn("scrub", "bad cells slot=%u segment=%016llx cells=%llu repaired=%llu failed=%llu", i,
-				 (unsigned long long)segment, (unsigned long long)h->slot[i].bad,
-				 (unsigned long long)h->slot[i].healed, (unsigned long long)h->slot[i].failed);
+			tell_bad(s, i, segment, &h->slot[i]);
 	if (clock_mono_ns() - s->saved_ns > SAVE_NS && save(s, META_ORDERED) < 0)
 		log_debug("scrub", "how far it is was not written");
 }

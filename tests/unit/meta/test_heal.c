@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "meta/heal_internal.h"
 
 #define KEYS 40
@@ -269,6 +271,56 @@ static void what_cannot_be_made_stays_missing(void **state)
 	assert_true(p[LAST].segments_failed > 0);
 	assert_true(p[LAST].bytes_failed > 0);
 	assert_true(missing_ranges(&f) > 0 && missing_ranges(&f) <= before);
+	fixture_end(&f);
+}
+
+/* How often the log tells what, while the healer runs. */
+static unsigned lines_of_heal(struct meta_healer *h, const char *what)
+{
+	FILE *log = tmpfile();
+	unsigned n = 0;
+	char line[512];
+	int saved = dup(STDERR_FILENO);
+
+	assert_true(log && saved >= 0);
+	dup2(fileno(log), STDERR_FILENO);
+	log_set_level(LOG_L_WARN);
+	int rc = meta_heal_missing(h);
+	log_set_level(LOG_L_ERROR - 1);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	assert_int_equal(rc, 0);
+	rewind(log);
+	while (fgets(line, sizeof line, log))
+		n += strstr(line, what) != NULL;
+	fclose(log);
+	return n;
+}
+
+/* What stays missing is tried again when another drive is there, and not told again. */
+static void what_stays_missing_is_told_once_for_a_cause(void **state)
+{
+	struct patience p = {.ends = false};
+	struct fixture f;
+	char what[128];
+
+	start_degraded(&f, true);
+	for (unsigned i = 0; i < 2; i++)
+		rot(&f, i);
+	snprintf(what, sizeof what, "cells stay missing path=%s/d%u slot=%u segment=", f.root, LAST, LAST);
+	struct meta_healer *h = meta_healer_new(f.s, patience_go_on, &p);
+	assert_true(lines_of_heal(h, what) > 0);
+	const struct meta_heal_slot before = progress_of(&f, LAST);
+	assert_true(before.segments_failed > 0);
+	drive_leaves(&f, 1);
+	drive_given_back(&f, 1);
+	assert_int_equal(lines_of_heal(h, what), 0);
+	assert_int_equal(drive_joins(&f, 1), 0);
+	assert_int_equal(lines_of_heal(h, what), 0);
+	const struct meta_heal_slot after = progress_of(&f, LAST);
+	assert_true(after.started_ns > before.started_ns); /* it was tried */
+	assert_int_equal(after.segments_failed, before.segments_failed);
+	meta_healer_free(h);
 	fixture_end(&f);
 }
 
@@ -724,6 +776,7 @@ int main(void)
 		cmocka_unit_test(row_bytes),
 		cmocka_unit_test(cost_follows_what_lives),
 		cmocka_unit_test(what_cannot_be_made_stays_missing),
+		cmocka_unit_test(what_stays_missing_is_told_once_for_a_cause),
 		cmocka_unit_test(blob_on_its_way_while_a_drive_is_healed),
 		cmocka_unit_test(a_blob_outlives_two_drives_that_leave),
 		cmocka_unit_test(reads_have_damage_repaired),
