@@ -2,7 +2,8 @@
  *
  * What the files of a set share.
  *
- *   set.c         opening, closing, the background threads, stats
+ *   set.c         opening, the background threads, stats
+ *   close.c       closing
  *   format.c      blank drives become a set; drives find their slots
  *   recovery*.c   R0 to R9
  *   batch.c       building a batch
@@ -512,8 +513,10 @@ void retired_detach(struct meta_set *s, unsigned slot); /* (C) */
 struct meta_set *set_alloc(const struct meta_params *p);
 /* R1 to R8 with the drives that are in the slots. owner: the set that erasure calls back. */
 int set_recover(struct meta_set *s, struct meta_set *owner, struct op_ctx *ctx) WARN_UNUSED;
-void set_free(struct meta_set *s);
+void set_threads_stop(struct meta_set *s);
 void set_sealed(void *arg, const struct segment_info *info);
 
+/* close.c */
+void set_free(struct meta_set *s);
 
 #endif
