@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Named threads and the work queue.
+ *
+ * A thread is joined when its function has returned, not when the kernel has ended it: one that has ever submitted to an
+ * io_uring is not ended before that I/O is, which on a disk that hangs is never. So threads are noted while somebody may
+ * join them.
  */
 #include "base/thread.h"
 
@@ -9,19 +13,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fdio.h"
 #include "base/lock.h"
 #include "base/str.h"
 
 #define NAME_LEN 15 /* the kernel's limit */
 
-struct start {
+#define END_NS (200 * NS_PER_MS) /* so long the kernel may take for a thread that has returned; it is left to itself then */
+
+struct thread {
+	struct list node;    /* of started */
+	pthread_t id;
 	void *(*fn)(void *);
 	void *arg;
 	char name[NAME_LEN + 1];
+	bool returned;
+	bool detached;       /* it frees this */
 };
+
+/* Of the process: there is no end at which they could be destroyed, and the ranks of base/lock.h do not reach here. */
+static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER; /* started, and what is in there; innermost */
+static pthread_cond_t thread_returned = PTHREAD_COND_INITIALIZER;
+static struct list started = LIST_INIT(started);
 
 uint64_t thread_written(void)
 {
@@ -37,48 +54,116 @@ uint64_t thread_written(void)
 	return n;
 }
 
+static void threads_enter(void)
+{
+	int eno = pthread_mutex_lock(&threads_lock);
+
+	ASSERT(eno == 0);
+}
+
+static void threads_leave(void)
+{
+	int eno = pthread_mutex_unlock(&threads_lock);
+
+	ASSERT(eno == 0);
+}
+
+static void forget_locked(struct thread *t)
+{
+	list_del(&t->node);
+	free(t);
+}
+
 static void *thread_main(void *arg)
 {
-	struct start s = *(struct start *)arg;
+	struct thread *t = arg;
 
-	free(arg);
-	pthread_setname_np(pthread_self(), s.name);
-	return s.fn(s.arg);
+	pthread_setname_np(pthread_self(), t->name);
+	void *ret = t->fn(t->arg);
+	threads_enter();
+	t->returned = true;
+	if (t->detached)
+		forget_locked(t);
+	pthread_cond_broadcast(&thread_returned);
+	threads_leave();
+	return ret;
+}
+
+/* A thread inherits the mask: blocked here, no signal can reach it before it could block them itself. */
+static int create(struct thread *t)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	threads_enter();
+	int eno = pthread_create(&t->id, NULL, thread_main, t);
+	if (eno == 0)
+		list_add_head(&started, &t->node);
+	threads_leave();
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -eno;
 }
 
 int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg)
 {
-	struct start *s = calloc(1, sizeof *s);
-	sigset_t all, old;
-	int eno;
+	struct thread *t = calloc(1, sizeof *t);
 
-	if (!s)
+	if (!t)
 		return -ENOMEM;
-	s->fn = fn;
-	s->arg = arg;
-	memcpy(s->name, name, strnlen(name, NAME_LEN));
-	/* A thread inherits the mask: blocked here, no signal can reach it before it could block them itself. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	eno = pthread_create(ret, NULL, thread_main, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (eno)
-		free(s);
-	return -eno;
+	t->fn = fn;
+	t->arg = arg;
+	memcpy(t->name, name, strnlen(name, NAME_LEN));
+	int rc = create(t);
+	if (rc < 0)
+		free(t);
+	else
+		*ret = t->id;
+	return rc;
 }
 
-void thread_join(pthread_t t)
+static struct thread *find_locked(pthread_t id)
 {
-	int eno = pthread_join(t, NULL);
+	LIST_FOREACH(it, &started) {
+		struct thread *t = LIST_ENTRY(it, struct thread, node);
+		if (!t->detached && pthread_equal(t->id, id))
+			return t;
+	}
+	ASSERT(!"a thread that nobody started, or that was joined");
+	return NULL;
+}
 
+void thread_join(pthread_t id)
+{
+	struct timespec until;
+
+	threads_enter();
+	struct thread *t = find_locked(id);
+	while (!t->returned)
+		pthread_cond_wait(&thread_returned, &threads_lock);
+	forget_locked(t);
+	threads_leave();
+	clock_gettime(CLOCK_REALTIME, &until);
+	uint64_t ns = (uint64_t)until.tv_nsec + END_NS;
+	until.tv_sec += (time_t)(ns / NS_PER_S);
+	until.tv_nsec = (long)(ns % NS_PER_S);
+	int eno = pthread_timedjoin_np(id, NULL, &until);
+	if (eno == ETIMEDOUT)
+		eno = pthread_detach(id);
 	ASSERT(eno == 0);
 }
 
-void thread_detach(pthread_t t)
+void thread_detach(pthread_t id)
 {
-	int eno = pthread_detach(t);
+	int eno = pthread_detach(id);
 
 	ASSERT(eno == 0);
+	threads_enter();
+	struct thread *t = find_locked(id);
+	t->detached = true;
+	if (t->returned)
+		forget_locked(t);
+	threads_leave();
 }
 
 struct workq {

@@ -14,7 +14,7 @@
 
 /* name: at most 15 characters, "qn-..."; all signals blocked in the thread. 0 or -errno. */
 int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg) WARN_UNUSED;
-void thread_join(pthread_t t);
+void thread_join(pthread_t t);   /* fn has returned, and nothing of the thread touches what is ours any more */
 void thread_detach(pthread_t t); /* nobody joins it: it may run until the process ends */
 /* Bytes that the calling thread has handed to write calls; 0 where the kernel does not count them. Those of io_uring are
  * not in it. What a kernel counts as written to storage is no use here: with large folios it is many times what is. */

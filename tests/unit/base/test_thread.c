@@ -39,6 +39,58 @@ static void threads_have_a_name_and_no_signals(void **state)
 	assert_false(sigismember(&set, SIGUSR1));
 }
 
+static void *end_late(void *arg)
+{
+	*(bool *)arg = true;
+	return NULL;
+}
+
+/* The kernel ends a thread only when its I/O has returned: here, when a destructor of it has. */
+static atomic_bool may_end, ended;
+
+static void wait_to_end(void *arg)
+{
+	while (!atomic_load(&may_end))
+		usleep(1000);
+	atomic_store(&ended, true);
+}
+
+static void *set_late(void *arg)
+{
+	static pthread_key_t key;
+
+	assert_int_equal(pthread_key_create(&key, wait_to_end), 0);
+	assert_int_equal(pthread_setspecific(key, arg), 0);
+	return end_late(arg);
+}
+
+static void a_thread_that_the_kernel_does_not_end_is_joined(void **state)
+{
+	bool returned = false;
+	pthread_t t;
+
+	assert_int_equal(thread_start(&t, "qn-late", set_late, &returned), 0);
+	thread_join(t);
+	assert_true(returned);
+	assert_false(atomic_load(&ended));
+	atomic_store(&may_end, true);
+	while (!atomic_load(&ended))
+		usleep(1000);
+}
+
+static void a_detached_thread_may_end_before_and_after(void **state)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		static bool returned;
+		pthread_t t;
+
+		assert_int_equal(thread_start(&t, "qn-detached", end_late, &returned), 0);
+		if (i % 2)
+			usleep(200);
+		thread_detach(t);
+	}
+}
+
 struct job {
 	struct work work;
 	struct workq *q;
@@ -134,6 +186,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_have_a_name_and_no_signals),
+		cmocka_unit_test(a_thread_that_the_kernel_does_not_end_is_joined),
+		cmocka_unit_test(a_detached_thread_may_end_before_and_after),
 		cmocka_unit_test(one_worker_keeps_the_order),
 		cmocka_unit_test(free_runs_what_is_queued),
 		cmocka_unit_test(thread_knows_what_it_wrote),
