@@ -54,6 +54,15 @@ static int open_root(struct fs *f, struct str bucket, struct str prefix)
 	return f->root ? 0 : -ENOMEM;
 }
 
+void fs_memory_unref(struct fs *f)
+{
+	if (atomic_fetch_sub(&f->memory_refs, 1) != 1)
+		return;
+	if (f->stripes)
+		pool_free(f->stripes);
+	free(f);
+}
+
 static struct fs *fs_destroy(struct fs *f)
 {
 	if (f->root)
@@ -71,12 +80,10 @@ static struct fs *fs_destroy(struct fs *f)
 		fs_forget(n, n->refs);
 	}
 	hash_done(&f->nodes);
-	if (f->stripes)
-		pool_free(f->stripes);
 	cond_destroy(&f->dirty_cond);
 	mutex_destroy(&f->dirty_lock);
 	mutex_destroy(&f->nodes_lock);
-	free(f);
+	fs_memory_unref(f);
 	return NULL;
 }
 
@@ -89,6 +96,7 @@ struct fs *fs_new(const struct fs_params *p, int *ret_rc)
 		*ret_rc = -ENOMEM;
 		return NULL;
 	}
+	atomic_init(&f->memory_refs, 1);
 	f->s = p->store;
 	f->set = object_store_set(p->store);
 	f->mount = p->mount;

@@ -96,10 +96,14 @@ struct fs {
 	struct cond dirty_cond;
 	atomic_uint_fast64_t dirty_bytes;
 	struct pool *stripes; /* buffers of one stripe each */
+	atomic_uint memory_refs; /* of those that are out, and one of the fs: a drive that hangs writes from them still */
 	uint32_t stripe_bytes;
 	bool stop;
 	pthread_t thread; /* publishes what is older than writeback_ns */
 };
+
+/* ---- fs.c ---- */
+void fs_memory_unref(struct fs *f); /* the last one frees the struct and its pool; all else of it ends with fs_free */
 
 /* ---- fs_node.c --------------------------------------------------------------------------------------------- */
 /* One more reference of the node, made when there is none. Objects are held in the store: may wait for a drop in flight, and

@@ -33,8 +33,10 @@ static void *stripe_get(struct fs *f)
 {
 	void *p = pool_get(f->stripes);
 
-	if (p)
-		atomic_fetch_add(&f->dirty_bytes, f->stripe_bytes);
+	if (!p)
+		return NULL;
+	atomic_fetch_add(&f->dirty_bytes, f->stripe_bytes);
+	atomic_fetch_add(&f->memory_refs, 1);
 	return p;
 }
 
@@ -47,6 +49,7 @@ static void stripe_put(struct fs *f, void *buf)
 {
 	pool_put(f->stripes, buf);
 	atomic_fetch_sub(&f->dirty_bytes, f->stripe_bytes);
+	fs_memory_unref(f);
 }
 
 /* The buffer carries its owner behind the stripe, so that giving it back allocates nothing. */

@@ -233,6 +233,30 @@ static void absence_in_doubt_is_not_vouched_for(void **state)
 	fsfix_close(&x);
 }
 
+/* A drive that hangs still writes from memory of the mount when that has ended. */
+static void bytes_under_way_outlive_the_mount(void **state)
+{
+	struct stat st;
+
+	fix_timeout_ns = 300 * NS_PER_MS;
+	start();
+	fault_bench_rule(x.f.bench, &(struct fault_rule){
+		.kind = FAULT_HANG, .slot = 1, .name = "seg/", .op = DRIVE_IO_WRITE, .queued = true, .nth = 1});
+	struct fs_file *file = x_create(&x, x.dir, "a");
+	for (uint64_t at = 0; at < BYTES; at += 100000)
+		write_bytes(file, at, 100000);
+	x_close(&x, file);
+	fsfix_unmount(&x);
+	fault_bench_rule(x.f.bench, NULL);
+	fault_bench_release(x.f.bench);
+	/* What was written is there, by the other drives. */
+	fsfix_mount(&x);
+	assert_int_equal(x_exists(&x, x.dir, "a", &st), 0);
+	assert_int_equal(st.st_size, BYTES);
+	fsfix_close(&x);
+	fix_timeout_ns = 30 * NS_PER_S;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +268,7 @@ int main(void)
 		cmocka_unit_test(a_rename_that_was_taken_back_leaves_open_files_usable),
 		cmocka_unit_test(a_removal_that_was_taken_back_leaves_the_file),
 		cmocka_unit_test(absence_in_doubt_is_not_vouched_for),
+		cmocka_unit_test(bytes_under_way_outlive_the_mount),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
