@@ -101,7 +101,7 @@ int checkpoint_strike(struct meta_set *s, uint32_t slots)
 		struct index *ix = s->slot[i].index;
 		s->slot[i].index = NULL;
 		s->slot[i].super.index_state = index_is_bad(ix) ? ISR_INDEX_BAD : ISR_INDEX_NONE;
-		index_close(ix);
+		index_close_of(s->slot[i].d, ix);
 	}
 	answers_run(s);
 	return meta_wait_blocking(s, seq);

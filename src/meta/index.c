@@ -72,6 +72,11 @@ uint64_t index_position(const struct index *ix)
 	return atomic_load_explicit(&ix->position, memory_order_acquire);
 }
 
+uint64_t index_progress(const struct index *ix)
+{
+	return atomic_load_explicit(&ix->progress, memory_order_relaxed);
+}
+
 /* ---- Guarded calls of LMDB ---- */
 
 struct begin_call {

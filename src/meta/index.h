@@ -62,6 +62,8 @@ struct index_sum { uint64_t rows; uint8_t sum[16]; };
 int index_sums(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;      /* as kept */
 /* From the rows; what LMDB keeps for itself is checked as well. Nobody writes meanwhile. */
 int index_recount(struct index *ix, struct index_sum ret[TABLE_END]) WARN_UNUSED;
+/* Grows while the two around this get further, from any thread. */
+uint64_t index_progress(const struct index *ix);
 /* The rows of one table are what its sum says, or the copy is bad. */
 int index_check_table(struct index *ix, unsigned table) WARN_UNUSED;
 

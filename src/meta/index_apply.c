@@ -408,6 +408,7 @@ static int recount_table(struct index *ix, MDB_txn *txn, EVP_MD_CTX *md, unsigne
 		struct digest_call d = {.md = md, .table = table, .key = s.key, .value = s.value};
 
 		s.first = false;
+		atomic_fetch_add_explicit(&ix->progress, 1, memory_order_relaxed);
 		rc = guard_call(do_digest, &d);
 		if (rc < 0)
 			break;

@@ -107,6 +107,13 @@ static void give_up(struct meta_set *s, struct apply *a)
 		apply_put(a);
 }
 
+void index_hangs(struct meta_set *s, unsigned slot)
+{
+	slot_note(s, slot, "its index copy does not answer");
+	__atomic_fetch_or(&s->slot_errors, 1u << slot, __ATOMIC_SEQ_CST);
+	set_kick(s);
+}
+
 int index_apply_bounded(struct meta_set *s, unsigned slot, struct index **ix, struct memtable *m, uint64_t seq,
 			struct index_applied *ret)
 {
@@ -115,9 +122,7 @@ int index_apply_bounded(struct meta_set *s, unsigned slot, struct index **ix, st
 	if (!a)
 		return -ENOMEM;
 	if (!bounded_run(&a->b)) {
-		slot_note(s, slot, "its index copy does not answer");
-		__atomic_fetch_or(&s->slot_errors, 1u << slot, __ATOMIC_SEQ_CST);
-		set_kick(s);
+		index_hangs(s, slot);
 		*ix = NULL;
 		s->slot[slot].super.index_state = ISR_INDEX_NONE;
 		give_up(s, a);

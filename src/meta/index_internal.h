@@ -94,6 +94,7 @@ struct index {
 	void (*on_bad)(void *arg, const char *why);
 	void *on_bad_arg;
 	_Atomic uint64_t position;
+	_Atomic uint64_t progress;
 	struct index_sum sums[TABLE_END];
 };
 

@@ -156,22 +156,22 @@ static int declare_good(struct meta_set *s, unsigned slot)
 static int build(struct meta_set *s, unsigned slot, struct index *from)
 {
 	struct set_slot *to = &s->slot[slot];
-	char dir[DRIVE_DIR_PATH];
 	struct index *ix;
 	int rc = mark(s, slot, ISR_INDEX_BUILDING);
 
 	if (rc < 0)
 		return rc;
 	remove_files(to->d);
-	drive_dir_path(to->d, dir);
-	rc = index_open(dir, s->p.index_map_bytes, true, &ix);
+	rc = index_open_of(to->d, &(struct index_opening){.map_bytes = s->p.index_map_bytes, .create = true}, &ix);
+	if (rc == -QE_DRIVE_TIMEOUT)
+		index_hangs(s, slot);
 	if (rc < 0)
 		return rc;
 	rc = copy_rows(s, slot, from, &ix);
 	if (rc == 0 && !sums_equal(from, ix))
 		rc = -QE_CORRUPT;
 	if (rc < 0) {
-		index_close(ix);
+		index_close_of(to->d, ix);
 		return rc;
 	}
 	to->index = ix;

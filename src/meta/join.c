@@ -181,27 +181,32 @@ static int save_super(struct join *j)
 }
 
 /* Its copy is of the history, as far as it goes. When the memtables reach back to there it is as good as the others; no
- * checkpoint moves on meanwhile. */
-static struct index *take_index(struct join *j)
+ * checkpoint moves on meanwhile. -QE_DRIVE_TIMEOUT: the drive hangs. */
+static int take_index(struct join *j)
 {
 	struct meta_set *s = j->s;
-	char dir[DRIVE_DIR_PATH];
-	struct index *ix;
+	struct index *ix = NULL;
+	int rc = index_open_of(j->d, &(struct index_opening){.map_bytes = s->p.index_map_bytes}, &ix);
 
-	drive_dir_path(j->d, dir);
-	if (index_open(dir, s->p.index_map_bytes, false, &ix) < 0)
-		return NULL;
-	if (index_position(ix) >= publish_oldest_seq(&s->pub) && index_is_whole(ix))
-		return ix;
-	return index_close(ix);
+	if (rc < 0)
+		return rc;
+	rc = index_position(ix) >= publish_oldest_seq(&s->pub) ? index_ask(j->d, &ix, index_is_whole) : 0;
+	if (rc > 0)
+		j->index = ix;
+	else
+		index_close_of(j->d, ix);
+	return rc;
 }
 
 static int first_super(struct join *j)
 {
 	struct super *p = &j->s->slot[j->slot].super;
 
-	if (p->index_state == ISR_INDEX_GOOD)
-		j->index = take_index(j);
+	/* One that is of no use is made anew. */
+	if (p->index_state == ISR_INDEX_GOOD && take_index(j) == -QE_DRIVE_TIMEOUT) {
+		slot_note(j->s, j->slot, "its index copy does not answer");
+		return -QE_DRIVE_TIMEOUT;
+	}
 	p->promised = MAX(p->promised, __atomic_load_n(&j->s->epoch, __ATOMIC_RELAXED));
 	p->index_state = ISR_INDEX_NONE;
 	p->index_position = 0;

@@ -206,10 +206,21 @@ void index_watch(struct set_slot *slot)
 	index_on_bad(slot->index, index_bad, slot);
 }
 
-static void open_indexes(struct recovery *r)
+static bool lost(struct recovery *r, uint32_t slots, const char *what)
+{
+	for (unsigned i = 0; i < r->s->n; i++)
+		if (slots & 1u << i) {
+			log_warn("meta", "drive left out: it fails in recovery path=%s step=%s", r->s->slot[i].d->path, what);
+			r->s->slot[i].io_lost = true;
+		}
+	return slots != 0;
+}
+
+/* 0; 1: a drive that does not answer is lost. */
+static int open_indexes(struct recovery *r)
 {
 	struct meta_set *s = r->s;
-	char dir[DRIVE_DIR_PATH];
+	uint32_t hang = 0;
 
 	for (unsigned i = 0; i < s->n; i++) {
 		struct set_slot *slot = &s->slot[i];
@@ -218,9 +229,9 @@ static void open_indexes(struct recovery *r)
 		if (slot->super.index_state == ISR_INDEX_NONE && !(index_homes(s) & 1u << i))
 			continue;
 		bool fresh = slot->super.start.first_seq == 1;
-		drive_dir_path(slot->d, dir);
-		int rc = s->p.read_only ? index_open_read(dir, s->p.index_map_bytes, &slot->index) :
-					  index_open(dir, s->p.index_map_bytes, fresh, &slot->index);
+		int rc = index_open_of(slot->d, &(struct index_opening){s->p.index_map_bytes, fresh, s->p.read_only}, &slot->index);
+		if (rc == -QE_DRIVE_TIMEOUT)
+			hang |= 1u << i;
 		if (rc < 0) {
 			log_warn("meta", "index copy cannot be opened path=%s error=\"%s\"", slot->d->path, err_text(rc));
 			slot->index = NULL;
@@ -228,15 +239,26 @@ static void open_indexes(struct recovery *r)
 		}
 		index_watch(slot);
 	}
+	return lost(r, hang, "opening of its index copy");
+}
+
+/* One that serves is nobody's to give up. */
+static int ask(struct set_slot *slot, bool (*fn)(struct index *ix))
+{
+	return slot->index_lent ? fn(slot->index) : index_ask(slot->d, &slot->index, fn);
 }
 
 /* Struck because its drive left, not because it was bad: what it applied is history (index_rebuild.c). */
-static bool was_away(struct set_slot *slot)
+static int was_away(struct set_slot *slot)
 {
 	if (slot->super.index_state != ISR_INDEX_GOOD)
-		return false;
-	if (!slot->index_checked)
-		slot->index_whole = index_is_whole(slot->index);
+		return 0;
+	if (!slot->index_checked) {
+		int rc = ask(slot, index_is_whole);
+		if (rc < 0)
+			return rc;
+		slot->index_whole = rc;
+	}
 	slot->index_checked = true;
 	return slot->index_whole;
 }
@@ -247,11 +269,21 @@ static bool hides_nothing(struct index *ix)
 	return index_check_table(ix, TABLE_SEGMENT) == 0 && index_check_table(ix, TABLE_MISSING) == 0;
 }
 
+/* 1: it can be read; 0: not; -QE_DRIVE_TIMEOUT: its drive does not answer, and it is gone. */
+static int is_good(struct set_slot *slot, const struct isr_body *isr)
+{
+	int rc = isr->slot[slot->id.slot].index == ISR_INDEX_GOOD ? 1 : was_away(slot);
+
+	return rc > 0 ? ask(slot, hides_nothing) : rc;
+}
+
 /* Read is what the ISR calls good, or what was away, as far as the journal still reaches it. p: the lowest of their
- * positions. */
+ * positions. 1: a drive that does not answer is lost. */
 static int choose_indexes(struct recovery *r, const struct isr_body *isr)
 {
 	struct meta_set *s = r->s;
+
+	uint32_t hang = 0;
 
 	r->index_ok = 0;
 	r->replay_from = UINT64_MAX;
@@ -259,11 +291,16 @@ static int choose_indexes(struct recovery *r, const struct isr_body *isr)
 		struct index *ix = s->slot[i].index;
 		if (!(r->counted & 1u << i) || !ix || index_is_bad(ix) || index_position(ix) + 1 < r->start.first_seq)
 			continue;
-		if ((isr->slot[i].index != ISR_INDEX_GOOD && !was_away(&s->slot[i])) || !hides_nothing(ix))
+		int rc = is_good(&s->slot[i], isr);
+		if (rc == -QE_DRIVE_TIMEOUT)
+			hang |= 1u << i;
+		if (rc <= 0)
 			continue;
 		r->index_ok |= 1u << i;
 		r->replay_from = MIN(r->replay_from, index_position(ix));
 	}
+	if (lost(r, hang, "reading of its index copy"))
+		return 1;
 	if (r->index_ok)
 		return 0;
 	return op_fail(r->ctx, -QE_QUORUM_READ, "no drive that is here has a good copy of the index; bring more drives");
@@ -291,6 +328,7 @@ static void guess_replay(struct recovery *r)
 			r->replay_from = MIN(r->replay_from, index_position(r->s->slot[i].index));
 }
 
+/* 1: a drive was lost, begin again. */
 static int read_state(struct recovery *r)
 {
 	struct meta_set *s = r->s;
@@ -304,9 +342,11 @@ static int read_state(struct recovery *r)
 		if (bits(r->counted) < s->r)
 			return need_more(r, r->counted);
 		r->read_only = s->p.read_only || bits(r->counted) < MAX(s->r, s->w);
-		open_indexes(r);
+		int rc = open_indexes(r);
+		if (rc)
+			return rc;
 		guess_replay(r);
-		int rc = scan_journals(r);
+		rc = scan_journals(r);
 		if (rc == 0)
 			rc = find_isr(r);
 		if (rc < 0)
@@ -354,16 +394,6 @@ static int write_super(void *arg, unsigned slot)
 	struct meta_set *s = arg;
 
 	return super_write(s->slot[slot].d, &s->slot[slot].super);
-}
-
-static bool lost(struct recovery *r, uint32_t slots, const char *what)
-{
-	for (unsigned i = 0; i < r->s->n; i++)
-		if (slots & 1u << i) {
-			log_warn("meta", "drive left out: it fails in recovery path=%s step=%s", r->s->slot[i].d->path, what);
-			r->s->slot[i].io_lost = true;
-		}
-	return slots != 0;
 }
 
 /* ---- R2 ----------------------------------------------------------------------------------------------------------- */
@@ -715,7 +745,7 @@ static int attempt(struct recovery *r)
 
 	if (rc == 0)
 		rc = read_state(r);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	if (!r->read_only && !promise(r))
 		return 1;

@@ -13,7 +13,7 @@
  *   isr.c         drives that leave; the set below W
  *   slot.c        the drive object of a slot: who has it, giving it back
  *   revive.c      the set writes again: R1 to R8 while it serves (Q4)
- *   checkpoint.c, destage.c, payload.c; index_bounded.c: an index copy whose drive hangs; pack.c: small blobs into packed stripes
+ *   checkpoint.c, destage.c, payload.c; index_bounded.c, index_look.c: an index copy whose drive hangs; pack.c: small blobs into packed stripes
  *   reclaim.c, punch.c, compact.c   space of what is deleted comes back
  *   space.c       what is kept free, so that deletes always work
  *
@@ -320,9 +320,10 @@ struct meta_set {
 	uint64_t space_free;      /* atomic: bytes of that which has least, of those that are not full alone */
 	uint64_t space_look_ns;   /* mono: when to look again; of the checkpoint thread */
 	bool space_low;           /* atomic: nothing is taken in but what frees space */
-	bool stopping;            /* atomic */
-	bool stop;                /* (B) */
-	bool bg_pending, ckpt_wanted; /* (B) */
+	bool stopping;            /* atomic; set under (B): nothing long begins, the checkpoint thread ends */
+	bool stop;                /* (B) the journal thread ends */
+	bool let_go;              /* meta_set_close has done all but to free it */
+	bool bg_pending;          /* (B) */
 	struct mutex bg_lock;     /* LOCK_QUEUE */
 	struct cond bg_cond, ckpt_cond;
 	struct mutex heal_lock;   /* LOCK_QUEUE: what follows */
@@ -429,6 +430,18 @@ void index_rebuild_one(struct meta_set *s);      /* (C) */
 int index_apply_bounded(struct meta_set *s, unsigned slot, struct index **ix, struct memtable *m, uint64_t seq,
 			struct index_applied *ret) WARN_UNUSED;
 
+void index_hangs(struct meta_set *s, unsigned slot); /* its drive leaves, for that reason */
+
+/* index_look.c: bounded, when the drive's calls are. -QE_DRIVE_TIMEOUT: it does not answer and is out. */
+struct index_opening {
+	uint64_t map_bytes;
+	bool create, read;        /* read: as index_open_read */
+};
+int index_open_of(struct drive *d, const struct index_opening *how, struct index **ret) WARN_UNUSED;
+/* fn's answer, 1 or 0; given up when it gets no further (index_progress): *ix is NULL then and not to be closed. */
+int index_ask(struct drive *d, struct index **ix, bool (*fn)(struct index *ix)) WARN_UNUSED;
+void index_close_of(struct drive *d, struct index *ix); /* accepts NULL */
+
 /* checkpoint.c, destage.c */
 int checkpoint_strike(struct meta_set *s, uint32_t slots) WARN_UNUSED;
 int destage_run(struct meta_set *s) WARN_UNUSED;
@@ -513,10 +526,13 @@ void retired_detach(struct meta_set *s, unsigned slot); /* (C) */
 struct meta_set *set_alloc(const struct meta_params *p);
 /* R1 to R8 with the drives that are in the slots. owner: the set that erasure calls back. */
 int set_recover(struct meta_set *s, struct meta_set *owner, struct op_ctx *ctx) WARN_UNUSED;
-void set_threads_stop(struct meta_set *s);
+void set_checkpoints_stop(struct meta_set *s); /* the thread that runs them; it begins nothing more */
+void set_threads_stop(struct meta_set *s);     /* both */
 void set_sealed(void *arg, const struct segment_info *info);
 
 /* close.c */
-void set_free(struct meta_set *s);
+void set_free(struct meta_set *s); /* waits for what is in flight */
+/* As meta_set_close, but nothing more is written. */
+struct meta_set *set_end(struct meta_set *s) WARN_UNUSED;
 
 #endif

@@ -125,7 +125,8 @@ static bool drop_index(struct meta_set *s, unsigned slot)
 		return true;
 	if (s->has_publish && !publish_remove_index(&s->pub, ix))
 		return false;
-	s->slot[slot].index = index_close(ix);
+	s->slot[slot].index = NULL;
+	index_close_of(s->slot[slot].d, ix);
 	__atomic_fetch_and(&s->index_bad, ~(1u << slot), __ATOMIC_SEQ_CST);
 	return true;
 }

@@ -80,6 +80,7 @@ int fixture_open(struct fixture *f, uint32_t mask)
 		int rc = f->bench ? drive_faulty_open(f->bench, path, &f->drive[i]) : drive_posix_open(path, &f->drive[i]);
 		if (rc < 0)
 			continue;
+		f->drive[i]->timeout_ns = f->drive_timeout_ns;
 		f->p.drives[i] = f->drive[i];
 	}
 	op_ctx_init(&ctx, OP_ADMIN);
@@ -765,6 +766,7 @@ int drive_joins(struct fixture *f, unsigned slot)
 	snprintf(path, sizeof path, "%s/d%u", f->root, slot);
 	assert_int_equal(f->bench ? drive_faulty_open(f->bench, path, &f->drive[slot]) :
 				    drive_posix_open(path, &f->drive[slot]), 0);
+	f->drive[slot]->timeout_ns = f->drive_timeout_ns;
 	op_ctx_init(&ctx, OP_ADMIN);
 	int rc = meta_slot_join(f->s, f->drive[slot], slot, &ctx);
 	snprintf(f->detail, sizeof f->detail, "%s", ctx.detail);

@@ -22,6 +22,7 @@ struct fixture {
 	struct drive *drive[SUPER_MAX_SLOTS];
 	struct meta_set *s;
 	struct meta_params p;      /* as the next open gets it */
+	uint64_t drive_timeout_ns; /* of the calls of drives that are opened; 0: none */
 	char detail[320];          /* of the last open */
 };
 
