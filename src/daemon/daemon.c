@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -87,8 +88,13 @@ int daemon_run(struct conf *c)
 		serve(&c, &signals);
 		daemon_notify("STOPPING=1");
 	}
-	wire_down(w);
+	w = wire_down(w);
 	conf_free(c);
+	if (w) {
+		/* No destructors: threads that sit in the kernel may wake up beside them. */
+		log_warn("daemon", "stopped, without waiting for drives that do not answer");
+		_exit(rc == 0 ? WIRE_EXIT_LEFT : 1);
+	}
 	if (rc == 0)
 		log_info("daemon", "stopped");
 	return rc == 0 ? 0 : 1;

@@ -7,6 +7,10 @@
  *
  * Taking down is the opposite order: the fronts first drain, then the services end, then the store publishes what the
  * mount left dirty, then the set makes a checkpoint, so that the next start has next to nothing to read.
+ *
+ * A drive that hangs ends none of this by itself: its calls are bounded, the set and the keeper leave it behind. What is not
+ * bounded, as a read of a mapped page that the kernel waits for, is found by a watchdog: the process ends from there. What
+ * has been acknowledged is in the journals by then.
  */
 #include "daemon/wire.h"
 
@@ -20,6 +24,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/watchdog.h"
 #include "conf/conf.h"
 #include "daemon/routes.h"
 #include "fusefs/fusefs.h"
@@ -35,6 +40,8 @@
 #include "service/usage.h"
 
 #define DRAIN_NS (10 * NS_PER_S)
+#define STEP_TIMEOUTS 8              /* of the drives, for a step of the stop, beside what draining takes */
+#define STEP_MAX_NS (80 * NS_PER_S)  /* below TimeoutStopSec of contrib/quoin.service */
 #define HEAL_LOOK_NS (1 * NS_PER_S)    /* between two looks for something to heal */
 #define SCRUB_LOOK_NS (2 * NS_PER_S)   /* between two looks whether a scrub is due */
 #define COMPACT_LOOK_NS (10 * NS_PER_S) /* between two looks for something to compact */
@@ -56,6 +63,9 @@ struct wire {
 	struct admin_params admin;
 	struct s3_server *s3;
 	struct fusefs *mount;
+	struct fusefs_place mounted;
+	uint64_t step_ns;
+	struct watchdog *watchdog; /* of the stop */
 };
 
 static unsigned cpus(void)
@@ -131,6 +141,7 @@ static int open_store(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.file_mode = (uint32_t)c->mount_file_mode,
 		.dir_mode = (uint32_t)c->mount_dir_mode,
 		.writeback_ns = c->mount_writeback_ns,
+		.drive_timeout_ns = c->drive_timeout_ns,
 	};
 
 	w->store = object_store_open(&p, ctx);
@@ -245,7 +256,9 @@ static int start_mount(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.private = !c->mount_allow_other,
 	};
 	int rc = fusefs_start(&p, ctx, &w->mount);
-	if (rc < 0)
+	if (rc == 0)
+		fusefs_place(w->mount, &w->mounted);
+	else
 		log_error("daemon", "cannot mount path=%s cause=\"%s\" detail=\"%s\"", c->mount_path, err_text(rc), ctx->detail);
 	return rc;
 }
@@ -294,6 +307,7 @@ int wire_up(const struct conf *c, struct wire **ret)
 	if (!w)
 		return -ENOMEM;
 	*ret = w; /* half-built on error: wire_down takes it */
+	w->step_ns = MIN(DRAIN_NS + STEP_TIMEOUTS * c->drive_timeout_ns, STEP_MAX_NS);
 	op_ctx_init(&ctx, OP_ADMIN);
 	int rc = build(w, c, &ctx);
 	if (rc == 0)
@@ -303,22 +317,58 @@ int wire_up(const struct conf *c, struct wire **ret)
 	return rc;
 }
 
-struct wire *wire_down(struct wire *w)
+/* Nothing is freed: whoever hangs may need it. The kernel keeps what a process holds until its last thread has returned, so
+ * what others wait for is given back here. */
+static void leave(void *arg, const char *step)
 {
-	if (!w)
-		return NULL;
-	s3_server_stop(w->s3, DRAIN_NS);
-	fusefs_stop(w->mount);
-	drives_stop(w->keeper);
+	struct wire *w = arg;
+
+	log_error("daemon", "the stop is left: it does not get on, perhaps because a drive does not answer step=\"%s\"", step);
+	if (*w->mounted.path)
+		fusefs_abandon(&w->mounted);
+	drives_abandon(w->keeper);
+	_exit(WIRE_EXIT_LEFT);
+}
+
+static void step(struct wire *w, const char *name, uint64_t within_ns)
+{
+	watchdog_step(w->watchdog, name, within_ns);
+}
+
+static void stop_services(struct wire *w)
+{
 	services_stop(w->services);
 	usage_scan_free(w->usage);
 	monitor_free(w->monitor);
 	heal_free(w->heal);
 	scrub_free(w->scrub);
 	compact_free(w->compact);
-	object_store_close(w->store);
-	meta_set_close(w->set);
-	drives_free(w->keeper);
+}
+
+struct wire *wire_down(struct wire *w)
+{
+	if (!w)
+		return NULL;
+	w->watchdog = watchdog_new(leave, w);
+	step(w, "requests of S3", w->step_ns);
+	s3_server_stop(w->s3, DRAIN_NS);
+	step(w, "the mount", w->step_ns);
+	fusefs_stop(w->mount);
+	step(w, "the drive keeper", w->step_ns);
+	drives_stop(w->keeper);
+	step(w, "background services", w->step_ns);
+	stop_services(w);
+	step(w, "publishing of dirty files", w->step_ns);
+	w->store = object_store_close(w->store);
+	step(w, "the last checkpoint", STEP_MAX_NS); /* there may be much to do */
+	w->set = meta_set_close(w->set);
+	struct drives *keeper = w->keeper;
+	w->keeper = NULL; /* leave() keeps off it */
+	step(w, "closing of the drives", w->step_ns);
+	w->keeper = drives_free(keeper);
+	w->watchdog = watchdog_free(w->watchdog);
+	if (w->store || w->set || w->keeper)
+		return w;
 	free(w->address);
 	free(w->mount_path);
 	free(w);

@@ -20,7 +20,10 @@ struct wire;
 
 /* Drives, set, store, both faces. What cannot be had is logged with its cause and cure. 0 or a negative error. */
 int wire_up(const struct conf *c, struct wire **ret) WARN_UNUSED;
-/* Drains S3, unmounts, publishes dirty data, checkpoints, closes. Accepts NULL and a half-built one. Returns NULL. */
-struct wire *wire_down(struct wire *w);
+/* Drains S3, unmounts, publishes dirty data, checkpoints, closes. Accepts NULL and a half-built one. Returns NULL; or what
+ * drives that hang still need, which the log names: all else is closed, and the process ends by _exit. When a step does not
+ * end it does not return: the process ends then, unmounted and with that status. */
+struct wire *wire_down(struct wire *w) WARN_UNUSED;
+#define WIRE_EXIT_LEFT 3
 
 #endif

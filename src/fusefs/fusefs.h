@@ -39,6 +39,14 @@ int fusefs_start(const struct fusefs_params *p, struct op_ctx *ctx, struct fusef
  * returns NULL. */
 struct fusefs *fusefs_stop(struct fusefs *m);
 
+/* For a process that ends though fusefs_stop does not: the mount goes, whoever uses it gets errors. It needs no fusefs any
+ * more, and does nothing when that has stopped already. */
+struct fusefs_place {
+	char path[4096], dev[32];
+};
+void fusefs_place(const struct fusefs *m, struct fusefs_place *ret);
+void fusefs_abandon(const struct fusefs_place *at);
+
 struct fusefs_stats {
 	uint64_t requests, notifications;
 	unsigned threads;

@@ -219,15 +219,16 @@ static void raise_read_ahead(struct fusefs *m, unsigned kb)
 		log_debug("fuse", "read-ahead stays at the kernel's default path=%s", path);
 }
 
-static void abort_connection(struct fusefs *m)
+static void abort_connection(const char *dev)
 {
 	char path[128];
-	const char *minor = strchr(m->dev, ':');
+	const char *minor = strchr(dev, ':');
 
 	if (!minor)
 		return;
 	snprintf(path, sizeof path, "/sys/fs/fuse/connections/%s/abort", minor + 1);
-	if (write_text(path, "1") < 0)
+	int rc = write_text(path, "1");
+	if (rc < 0 && rc != -ENOENT) /* it went with the mount */
 		log_warn("fuse", "cannot abort the connection path=%s", path);
 }
 
@@ -379,12 +380,12 @@ int fusefs_start(const struct fusefs_params *p, struct op_ctx *ctx, struct fusef
 	return 0;
 }
 
-static bool still_mounted(const struct fusefs *m)
+static bool still_mounted(const char *path, const char *mine)
 {
 	char dev[32];
 
-	find_device(m->path, dev);
-	return m->dev[0] && strcmp(dev, m->dev) == 0;
+	find_device(path, dev);
+	return *mine && strcmp(dev, mine) == 0;
 }
 
 struct fusefs *fusefs_stop(struct fusefs *m)
@@ -398,19 +399,32 @@ struct fusefs *fusefs_stop(struct fusefs *m)
 	ended = m->threads == 0; /* somebody else unmounted it, or aborted the connection and left the mount */
 	mutex_unlock(&m->lock);
 	/* Requests are served until the kernel lets go, so that an unmount finds nothing stuck. */
-	if (still_mounted(m) && unmount(m->path, ended) < 0) {
+	if (still_mounted(m->path, m->dev) && unmount(m->path, ended) < 0) {
 		log_warn("fuse", "the mount is in use: unmounting it lazily path=%s", m->path);
 		if (unmount(m->path, true) < 0)
 			log_error("fuse", "cannot unmount path=%s", m->path);
-		abort_connection(m);
+		abort_connection(m->dev);
 	}
 	if (!loop_ended(m, STOP_WAIT_NS)) {
-		abort_connection(m);
+		abort_connection(m->dev);
 		fuse_session_exit(m->se);
 	}
 	loop_join(m);
 	log_info("fuse", "unmounted path=%s", m->path);
 	return fusefs_free(m);
+}
+
+void fusefs_place(const struct fusefs *m, struct fusefs_place *ret)
+{
+	snprintf(ret->path, sizeof ret->path, "%s", m->path);
+	snprintf(ret->dev, sizeof ret->dev, "%s", m->dev);
+}
+
+void fusefs_abandon(const struct fusefs_place *at)
+{
+	if (still_mounted(at->path, at->dev) && unmount(at->path, true) < 0)
+		log_error("fuse", "cannot unmount path=%s", at->path);
+	abort_connection(at->dev);
 }
 
 void fusefs_stats(const struct fusefs *m, struct fusefs_stats *ret)

@@ -73,10 +73,76 @@ static void abandon(struct meta_set *s)
 	isr_abandon(s);
 	queue_abandon(s);
 	mutex_unlock(&s->writer);
-	s->lane = drive_queue_free(s->lane);
-	while (drive_queue_inflight(s->queue))
-		drive_queue_reap(s->queue, NS_PER_S);
 	answers_run(s);
+}
+
+/* ---- What drives have not returned yet ---------------------------------------------------------------------------- */
+static bool is_quiet(struct meta_set *s)
+{
+	struct drive_queue *q[] = {s->queue, s->lane};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
+		if (q[i] && drive_queue_inflight(q[i]))
+			return false;
+	retired_free(s, false);
+	return s->retired.n == 0 && (!s->erasure || erasure_set_quiet(s->erasure));
+}
+
+/* The set is abandoned: nobody else reaps. */
+static bool comes_to_rest(struct meta_set *s, uint64_t within_ns)
+{
+	uint64_t since = clock_mono_ns();
+
+	while (!is_quiet(s)) {
+		if (clock_mono_ns() - since >= within_ns)
+			return false;
+		if (s->queue)
+			drive_queue_reap(s->queue, 0);
+		if (s->lane)
+			drive_queue_reap(s->lane, 0);
+		clock_sleep_ns(NS_PER_MS);
+	}
+	return true;
+}
+
+/* What hangs keeps its records, its files and with them its drive, the queues, and the set that they call back. All the other
+ * drives are let go of: their owner can close them, so that another process can have them. */
+static void let_go(struct meta_set *s)
+{
+	MUTEX_GUARD(&s->checkpoint_lock);
+
+	if (s->erasure)
+		erasure_set_writers(s->erasure, 0);
+	for (unsigned i = 0; i < s->n; i++) {
+		struct set_slot *at = &s->slot[i];
+		if (at->index && (!s->has_publish || publish_remove_index(&s->pub, at->index))) {
+			index_close_of(at->d, at->index);
+			at->index = NULL;
+		}
+		if (s->erasure)
+			erasure_slot_detach(s->erasure, i);
+		retired_detach(s, i);
+		mutex_lock(&s->writer);
+		if (s->has_journal)
+			journal_drop_slot(&s->journal, i);
+		slot_set_drive(s, i, NULL);
+		mutex_unlock(&s->writer);
+	}
+	s->let_go = true;
+}
+
+/* ---- Ends --------------------------------------------------------------------------------------------------------- */
+struct meta_set *set_end(struct meta_set *s)
+{
+	set_threads_stop(s);
+	abandon(s);
+	if (comes_to_rest(s, s->p.drive_timeout_ns)) {
+		set_free(s);
+		return NULL;
+	}
+	if (!s->let_go)
+		let_go(s);
+	return s;
 }
 
 struct meta_set *meta_set_kill(struct meta_set *s)
@@ -91,6 +157,7 @@ struct meta_set *meta_set_kill(struct meta_set *s)
 	answers_run(s);
 	set_threads_stop(s);
 	abandon(s);
+	(void)!comes_to_rest(s, UINT64_MAX);
 	set_free(s);
 	return NULL;
 }
@@ -99,16 +166,14 @@ struct meta_set *meta_set_close(struct meta_set *s)
 {
 	if (!s)
 		return NULL;
-	set_threads_stop(s);
-	if (meta_writable(s)) {
+	/* With the journal thread at work, which takes a drive out that does not answer. */
+	set_checkpoints_stop(s);
+	if (meta_writable(s) && !s->let_go) {
 		int rc = meta_sync(s);
 		if (rc == 0 && !s->hold_checkpoint)
 			rc = meta_checkpoint(s);
 		if (rc < 0)
 			log_warn("meta", "no clean stop: %s; the next start reads the journal", err_text(rc));
 	}
-	abandon(s);
-	set_free(s);
-	return NULL;
+	return set_end(s);
 }
-

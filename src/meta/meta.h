@@ -60,8 +60,10 @@ struct meta_params {
 /* Blank drives: all of them are formatted as a new set (only when every drive is blank). Else R0..R9. Drives that do
  * not fit are refused, named in the log, and not written. ctx->detail names the cause of a failure and the cure. */
 int meta_set_open(const struct meta_params *p, struct op_ctx *ctx, struct meta_set **ret) WARN_UNUSED;
-/* Clean stop: waits for what was submitted, checkpoints, closes. Returns NULL. */
-struct meta_set *meta_set_close(struct meta_set *s);
+/* Clean stop: waits for what was submitted, checkpoints, closes. Returns NULL; or the set, when drives hang: what they were
+ * given last has not returned within the drive timeout, and needs it. It has let go of everything else then: of all drives
+ * that have no I/O under way (drive_users), of the index copies. It may be closed again, to see whether they answer now. */
+struct meta_set *meta_set_close(struct meta_set *s) WARN_UNUSED;
 /* As kill -9 would leave it (tests): nothing is written any more. */
 struct meta_set *meta_set_kill(struct meta_set *s);
 const uint8_t *meta_deployment_id(const struct meta_set *s);

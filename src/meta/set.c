@@ -215,9 +215,9 @@ static void *checkpoint_main(void *arg)
 	reclaim_orphans(s);
 	mutex_unlock(&s->checkpoint_lock);
 	mutex_lock(&s->bg_lock);
-	while (!s->stop) {
+	while (!s->stopping) {
 		(void)cond_wait_until(&s->ckpt_cond, &s->bg_lock, clock_mono_ns() + TICK_NS);
-		if (s->stop)
+		if (s->stopping)
 			break;
 		mutex_unlock(&s->bg_lock);
 		space_look(s);
@@ -254,19 +254,27 @@ static int threads_start(struct meta_set *s)
 	return rc;
 }
 
-void set_threads_stop(struct meta_set *s)
+void set_checkpoints_stop(struct meta_set *s)
 {
-	__atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
 	mutex_lock(&s->bg_lock);
-	s->stop = true;
-	cond_broadcast(&s->bg_cond);
+	__atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
 	cond_broadcast(&s->ckpt_cond);
 	mutex_unlock(&s->bg_lock);
 	if (s->has_checkpoint_thread)
 		thread_join(s->checkpoint_thread);
+	s->has_checkpoint_thread = false;
+}
+
+void set_threads_stop(struct meta_set *s)
+{
+	set_checkpoints_stop(s);
+	mutex_lock(&s->bg_lock);
+	s->stop = true;
+	cond_broadcast(&s->bg_cond);
+	mutex_unlock(&s->bg_lock);
 	if (s->has_threads)
 		thread_join(s->journal_thread);
-	s->has_threads = s->has_checkpoint_thread = false;
+	s->has_threads = false;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------ */
@@ -392,8 +400,7 @@ int set_open(const struct meta_params *p, struct fsck *f, struct op_ctx *ctx, st
 	s->fsck = f;
 	int rc = set_start(s, ctx);
 	if (rc < 0) {
-		set_threads_stop(s);
-		set_free(s);
+		(void)!set_end(s); /* what hangs keeps it */
 		return rc;
 	}
 	*ret = s;

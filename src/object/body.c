@@ -6,11 +6,13 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/pool.h"
 
 #define BUFFERS_MIN 8
 #define BUFFERS_KEPT 64
+#define LOOK_NS (10 * NS_PER_MS)
 
 struct body_pool {
 	struct pool *pool;
@@ -33,19 +35,23 @@ struct body_pool *body_pool_new(struct meta_set *set, uint64_t bytes)
 	list_init(&p->waiting);
 	cond_init(&p->back);
 	p->pool = pool_new(p->size, BUFFERS_KEPT, MAX((size_t)(bytes / p->size), (size_t)BUFFERS_MIN));
-	return p->pool ? p : body_pool_free(p);
+	return p->pool ? p : body_pool_free(p, 0);
 }
 
-struct body_pool *body_pool_free(struct body_pool *p)
+struct body_pool *body_pool_free(struct body_pool *p, uint64_t within_ns)
 {
+	uint64_t since = clock_mono_ns();
+
 	if (!p)
 		return NULL;
-	/* The writes of a body that was given up may still be on their way. */
 	mutex_lock(&p->lock);
 	ASSERT(list_empty(&p->waiting));
-	while (p->out > 0)
-		cond_wait(&p->back, &p->lock);
+	while (p->out > 0 && (!within_ns || clock_mono_ns() - since < within_ns))
+		(void)cond_wait_until(&p->back, &p->lock, clock_mono_ns() + LOOK_NS);
+	bool all = p->out == 0;
 	mutex_unlock(&p->lock);
+	if (!all)
+		return p;
 	cond_destroy(&p->back);
 	pool_free(p->pool);
 	mutex_destroy(&p->lock);

@@ -16,7 +16,9 @@ struct body_wait {
 };
 
 struct body_pool *body_pool_new(struct meta_set *set, uint64_t bytes);
-struct body_pool *body_pool_free(struct body_pool *p);
+/* The writes of a body that was given up may still be on their way: NULL when they have ended, or the pool, which they need,
+ * when they have not within that time (0: any). */
+struct body_pool *body_pool_free(struct body_pool *p, uint64_t within_ns) WARN_UNUSED;
 uint32_t body_size(const struct body_pool *p);
 /* NULL: none; w is queued. */
 void *body_get(struct body_pool *p, struct body_wait *w);

@@ -48,7 +48,8 @@ struct object_store *object_store_open(const struct object_params *p, struct op_
 	s->background = workq_new("qn-object-bg", 1);
 	if (!s->notifier || !s->bodies || !s->workers || !s->committer || !s->background) {
 		op_fail(ctx, -ENOMEM, "no memory or threads for the object store");
-		return object_store_close(s);
+		(void)!object_store_close(s); /* nothing was written */
+		return NULL;
 	}
 	store_sweep_start(s);
 	return s;
@@ -62,7 +63,9 @@ struct object_store *object_store_close(struct object_store *s)
 	s->workers = workq_free(s->workers);
 	s->background = workq_free(s->background);
 	s->committer = workq_free(s->committer);
-	s->bodies = body_pool_free(s->bodies);
+	s->bodies = body_pool_free(s->bodies, s->p.drive_timeout_ns);
+	if (s->bodies)
+		return s;
 	s->notifier = notifier_free(s->notifier);
 	store_holds_done(s);
 	free(s->orphans.id);

@@ -27,11 +27,13 @@ struct object_params {
 	uint32_t uid, gid;            /* owner of what came by S3 without uid/gid metadata */
 	uint32_t file_mode, dir_mode; /* 0644, 0755 */
 	uint64_t writeback_ns;        /* dirty data of the mount is published after this: 30 s */
+	uint64_t drive_timeout_ns;    /* so long is a drive waited for that does not return what it was given; 0: any time */
 	uint64_t dirty_memory;        /* bytes of unpublished mount writes; above it write() waits (default 256 MiB) */
 };
 
 struct object_store *object_store_open(const struct object_params *p, struct op_ctx *ctx);  /* NULL: ctx->detail */
-struct object_store *object_store_close(struct object_store *s);                           /* publishes dirty data */
+/* Publishes dirty data. Returns NULL; or the store, with no thread left, when drives that hang still write from its memory. */
+struct object_store *object_store_close(struct object_store *s) WARN_UNUSED;
 struct meta_set *object_store_set(struct object_store *s);
 struct workq *object_store_workers(struct object_store *s);
 /* Background jobs since the start: removal of orphans and of parts of uploads that are gone. */

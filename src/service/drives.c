@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -35,6 +36,8 @@ int drives_open(const struct drives *k, struct opening **late, const char *path,
 
 static const char *cure(int rc)
 {
+	if (rc == -QE_DRIVE_TIMEOUT)
+		return "none: it is taken in when it answers";
 	return rc == -ENOENT ? "create the directory, or mount the drive there" : "make it a directory that this user can write";
 }
 
@@ -64,13 +67,38 @@ struct drives *drives_new(const struct drives_params *p)
 	return k;
 }
 
+static bool entry_is_used(const struct drives_entry *e)
+{
+	return (e->d && drive_users(e->d)) || (e->late && !opening_is_over(e->late));
+}
+
+/* False: calls into its drive have not returned. It stays open and locked: what they still do must meet nobody else. */
+static bool close_entry(struct drives *k, struct drives_entry *e)
+{
+	uint64_t since = clock_mono_ns();
+
+	while (entry_is_used(e) && clock_mono_ns() - since < k->timeout_ns)
+		clock_sleep_ns(NS_PER_MS);
+	if (entry_is_used(e)) {
+		log_warn("drive", "not waited for: the drive does not answer path=%s", e->path);
+		return false;
+	}
+	e->d = drive_close(e->d);
+	e->late = opening_free(e->late);
+	return true;
+}
+
 struct drives *drives_free(struct drives *k)
 {
+	bool closed = true;
+
 	if (!k)
 		return NULL;
+	for (unsigned i = 0; i < k->n; i++)
+		closed &= close_entry(k, &k->e[i]);
+	if (!closed)
+		return k;
 	for (unsigned i = 0; i < k->n; i++) {
-		drive_close(k->e[i].d);
-		opening_free(k->e[i].late);
 		free(k->e[i].path);
 		free(k->e[i].next_path);
 	}
@@ -78,6 +106,23 @@ struct drives *drives_free(struct drives *k)
 	mutex_destroy(&k->lock);
 	free(k);
 	return NULL;
+}
+
+/* Whoever is stuck in a drive may still change it: that one stays locked. */
+static void unlock(struct drive *d)
+{
+	if (!d || drive_is_out(d) || drive_changes(d) || d->lock_fd < 0)
+		return;
+	close(d->lock_fd);
+	d->lock_fd = -1;
+}
+
+void drives_abandon(struct drives *k)
+{
+	for (unsigned i = 0; k && i < k->n; i++) {
+		CLEANUP_DRIVE struct drive *d = k->running ? meta_drive_of(k->set, i) : drive_hold(k->e[i].d);
+		unlock(d);
+	}
 }
 
 unsigned drives_lend(struct drives *k, struct drive *ret[SUPER_MAX_SLOTS])

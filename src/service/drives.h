@@ -39,7 +39,12 @@ unsigned drives_lend(struct drives *k, struct drive *ret[SUPER_MAX_SLOTS]);
 void drives_attach(struct drives *k, struct meta_set *set);
 int drives_start(struct drives *k) WARN_UNUSED; /* the thread. 0 or -EAGAIN */
 void drives_stop(struct drives *k);             /* ends it, before the set is closed; accepts NULL */
-struct drives *drives_free(struct drives *k);   /* closes the drives, after the set; accepts NULL, returns NULL */
+/* Closes the drives, after the set. Returns NULL; or the keeper, when calls into a drive do not return within the timeout:
+ * the log names it, and it stays as it is, the others are closed. Accepts NULL. */
+struct drives *drives_free(struct drives *k) WARN_UNUSED;
+/* For a process that ends at once, though its set may not be closed yet: lets go of the locks of all drives that are in no
+ * call which changes them. drives_free has not been called. Accepts NULL. */
+void drives_abandon(struct drives *k);
 void drives_look(struct drives *k);             /* one look: what the thread does; by others only while there is none */
 void drives_watch(void *arg, struct service_info *ret); /* the row of the table of services; arg: the keeper */
 

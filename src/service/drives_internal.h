@@ -55,6 +55,7 @@ int drives_open(const struct drives *k, struct opening **late, const char *path,
  * The drive's calls are bounded by the same timeout. */
 int opening_run(struct opening **late, drives_open_fn open, void *arg, const char *path, uint64_t timeout_ns, struct drive **ret)
 	WARN_UNUSED;
+bool opening_is_over(const struct opening *late); /* it has returned, and left nothing open */
 struct opening *opening_free(struct opening *late); /* whoever asked forgets it; accepts NULL, returns NULL */
 
 #endif

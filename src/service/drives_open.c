@@ -45,6 +45,11 @@ struct opening *opening_free(struct opening *o)
 	return NULL;
 }
 
+bool opening_is_over(const struct opening *o)
+{
+	return __atomic_load_n(&o->gone, __ATOMIC_ACQUIRE);
+}
+
 static void end(struct bounded *b)
 {
 	struct opening *o = opening_of(b);
@@ -76,7 +81,7 @@ static struct opening *opening_new(drives_open_fn open, void *arg, const char *p
 
 int opening_run(struct opening **late, drives_open_fn open, void *arg, const char *path, uint64_t timeout_ns, struct drive **ret)
 {
-	if (*late && !__atomic_load_n(&(*late)->gone, __ATOMIC_ACQUIRE))
+	if (*late && !opening_is_over(*late))
 		return -QE_DRIVE_TIMEOUT;
 	*late = opening_free(*late);
 	struct opening *o = opening_new(open, arg, path, timeout_ns);

@@ -100,6 +100,22 @@ void __wrap_body_put(struct body_pool *p, void *buf)
 		bodies.out--;
 }
 
+/* A drive that hangs may still write from one: it is not waited for, and nothing is freed under it. */
+static void buffers_that_are_out_keep_their_pool(void **state)
+{
+	struct fix *f = *state;
+	struct body_pool *p = body_pool_new(f->set, 32u << 20);
+	struct body_wait w = {.queued = false};
+
+	assert_non_null(p);
+	void *buf = body_get(p, &w);
+	assert_non_null(buf);
+	assert_ptr_equal(body_pool_free(p, 5 * NS_PER_MS), p);
+	memset(buf, 1, body_size(p));
+	body_put(p, buf);
+	assert_null(body_pool_free(p, 5 * NS_PER_MS));
+}
+
 /* Who is told to wait is resumed, and nobody else: a resume too many would be taken for the end of the body. */
 static void who_has_room_is_not_resumed(void **state)
 {
@@ -501,6 +517,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(bodies_of_any_size_are_read_back),
 		T(a_body_of_unknown_size_is_kept_whole),
+		T(buffers_that_are_out_keep_their_pool),
 		T(who_has_room_is_not_resumed),
 		T(digests_are_those_of_the_body),
 		T(a_short_body_leaves_no_trace),

@@ -60,6 +60,7 @@ static void down(void)
 {
 	f.s = meta_set_kill(f.s);
 	k = drives_free(k);
+	assert_null(k);
 }
 
 static void start(void)
@@ -450,6 +451,23 @@ static void a_directory_that_hangs_holds_up_nobody(void **state)
 	timeout_ns = 0;
 }
 
+/* At the end of the process: what hangs is neither waited for nor closed under whoever sits in it. */
+static void a_directory_that_hangs_is_left(void **state)
+{
+	const char *paths[] = {"/tmp/0", "/tmp", "/tmp/2"};
+
+	hangs = 0;
+	k = drives_new(&(struct drives_params){.paths = paths, .n = 3, .open = open_drive, .timeout_ns = 50 * NS_PER_MS});
+	assert_non_null(k);
+	uint64_t since = clock_mono_ns();
+	assert_ptr_equal(drives_free(k), k);
+	assert_true(clock_mono_ns() - since < 5 * NS_PER_S);
+	__atomic_store_n(&hangs, -1, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < 1000 && k; i++)
+		k = drives_free(k);
+	assert_null(k);
+}
+
 static void the_thread_looks_and_ends(void **state)
 {
 	start();
@@ -484,6 +502,7 @@ int main(void)
 		cmocka_unit_test(drives_that_are_empty_at_a_start_are_not_in),
 		cmocka_unit_test(a_set_below_its_quorum_writes_again),
 		cmocka_unit_test(a_directory_that_hangs_holds_up_nobody),
+		cmocka_unit_test(a_directory_that_hangs_is_left),
 		cmocka_unit_test(the_thread_looks_and_ends),
 	};
 

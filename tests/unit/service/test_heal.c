@@ -45,7 +45,7 @@ static void services_close(struct scene *sc)
 	services_stop(sc->services);
 	heal_free(sc->heal);
 	scrub_free(sc->scrub);
-	object_store_close(sc->store);
+	assert_null(object_store_close(sc->store));
 }
 
 /* One run to its end. */
