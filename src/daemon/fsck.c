@@ -80,14 +80,19 @@ static void progress(void *arg, uint64_t done, uint64_t total)
 	progress_show(&o->shown, j, done == total);
 }
 
-static void open_drives(const struct conf *c, struct fsck_params *p)
+/* How many could be. */
+static unsigned open_drives(const struct conf *c, struct fsck_params *p)
 {
+	unsigned n = 0;
+
 	for (unsigned i = 0; i < c->drives.n; i++) {
 		char what[128];
 		int rc = drive_posix_open_read(c->drives.v[i], &p->drives[i]);
 
-		if (rc == 0)
+		if (rc == 0) {
+			n++;
 			continue;
+		}
 		snprintf(what, sizeof what, "it cannot be opened: %s", err_text(rc));
 		p->tell(p->arg, &(struct fsck_finding){
 			.grade = FSCK_DAMAGE,
@@ -97,6 +102,7 @@ static void open_drives(const struct conf *c, struct fsck_params *p)
 			.cure = "mount the drive there",
 		});
 	}
+	return n;
 }
 
 static void print_end(const struct output *o, const struct fsck_counts *n, bool deep, int status)
@@ -139,8 +145,9 @@ int fsck_run(struct conf *c, bool json, bool deep)
 	/* What recovery would say of a start is not news here; findings are told as such. */
 	log_set_level(LOG_L_ERROR);
 	op_ctx_init(&ctx, OP_ADMIN);
-	open_drives(c, &p);
-	int rc = meta_fsck(&p, &ctx, &counts);
+	int rc = open_drives(c, &p) ? 0 : op_fail(&ctx, -ENOENT, "none of the drives can be opened");
+	if (rc == 0)
+		rc = meta_fsck(&p, &ctx, &counts);
 	int status = rc < 0 ? CLI_FSCK_UNCHECKED : (int)o.worst;
 	if (rc < 0)
 		fprintf(stderr, "quoin: the check could not be made: %s\n", *ctx.detail ? ctx.detail : err_text(rc));

@@ -100,7 +100,7 @@ static int check_header(struct erasure_set *s, const struct segment *seg, unsign
 	return rc;
 }
 
-int erasure_file_check(struct erasure_set *s, uint64_t segment, unsigned slot)
+int erasure_file_check(struct erasure_set *s, uint64_t segment, unsigned slot, uint32_t end_4k)
 {
 	CLEANUP_DRIVE struct drive *d = slot_drive(s, slot);
 	char name[SEGMENT_NAME_MAX];
@@ -116,7 +116,10 @@ int erasure_file_check(struct erasure_set *s, uint64_t segment, unsigned slot)
 	segment_name(segment, name);
 	int rc = drive_open(d, name, 0, 0, &f);
 	if (rc == 0) {
+		bool cut = f->size < BYTES_4K(end_4k) && !(erasure_missing_mask(s, segment, 0, end_4k) & 1u << slot);
 		rc = check_header(s, seg, slot, f);
+		if (rc == 0 && cut)
+			rc = ERASURE_FILE_CUT;
 		drive_file_unref(f);
 	}
 	segment_unpin(s, seg);

@@ -250,10 +250,10 @@ int erasure_read(struct erasure_set *s, const struct erasure_place *at, uint64_t
 /* Reads (O_DIRECT) one cell of a listed stripe on one slot and compares all its block checksums: 1 valid (also when the
  * slot has no cell of the stripe), 0 not (also when the file is absent or short), < 0 error. */
 int erasure_cell_check(struct erasure_set *s, const struct erasure_stripe *st, unsigned slot) WARN_UNUSED;
-/* The slot's file of a known segment, by its header. ERASURE_FILE_MISSING: not wanted yet, a missing range covers its
- * beginning. -ENOENT, -QE_CORRUPT, -errno. */
-enum { ERASURE_FILE_GOOD = 0, ERASURE_FILE_MISSING = 1 };
-int erasure_file_check(struct erasure_set *s, uint64_t segment, unsigned slot) WARN_UNUSED;
+/* The slot's file of a known segment, by its header and size. ERASURE_FILE_MISSING: not wanted yet, a missing range covers its
+ * beginning; ERASURE_FILE_CUT: it ends before end_4k, and no missing range says so. -ENOENT, -QE_CORRUPT, -errno. */
+enum { ERASURE_FILE_GOOD = 0, ERASURE_FILE_MISSING = 1, ERASURE_FILE_CUT = 2 };
+int erasure_file_check(struct erasure_set *s, uint64_t segment, unsigned slot, uint32_t end_4k) WARN_UNUSED;
 /* Rewrites the slots of the mask from the others of the stripe (K valid ones are needed, else -QE_QUORUM_READ). Makes
  * the segment file of a slot that lacks it. The writes are unflushed: flush_begin tells them. First write error. */
 int erasure_cell_repair(struct erasure_set *s, const struct erasure_stripe *st, uint32_t slot_mask) WARN_UNUSED;

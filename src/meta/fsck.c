@@ -32,11 +32,6 @@ void fsck_tell(struct fsck *f, enum fsck_grade grade, const struct drive *d, con
 static void tell_identity(struct fsck *f, const struct drive *d, int rc)
 {
 	switch (rc) {
-	case -ENODATA:
-		f->blank++;
-		fsck_tell(f, FSCK_REPAIRED, d, "the daemon takes it for a replacement of one that is not here",
-			  "nothing, if it is one; else mount the drive there", "the drive is empty");
-		break;
 	case -QE_DRIVE_FORMAT:
 		fsck_tell(f, FSCK_DAMAGE, d, "the daemon refuses it and leaves it as it is",
 			  "check that the drive is mounted there; if its identity is lost, empty it and use it as a replacement",
@@ -77,6 +72,10 @@ static int check_drives(struct fsck *f)
 		if (rc == -QE_DRIVE_LOCKED)
 			return op_fail(f->ctx, rc, "%s is in use by a running quoin; stop it first", d->path);
 		f->counts.drives++;
+		if (rc == -ENODATA) {
+			f->blank |= 1u << i; /* what becomes of it the others tell */
+			continue;
+		}
 		if (rc < 0) {
 			tell_identity(f, d, rc);
 			continue;
@@ -112,9 +111,27 @@ static void tell_foreign(struct fsck *f)
 	}
 }
 
+/* No drive is made of an empty directory while the set does not write (R1). */
+static void tell_blank(struct fsck *f)
+{
+	unsigned here = (unsigned)__builtin_popcount(f->counted);
+	bool writes = f->s && here >= MAX(f->s->w, f->s->r);
+
+	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++) {
+		const struct drive *d = f->blank & 1u << i ? f->p->drives[i] : NULL;
+		if (d && writes)
+			fsck_tell(f, FSCK_REPAIRED, d, "the daemon takes it for a replacement of one that is not here",
+				  "nothing, if it is one; else mount the drive there", "the drive is empty");
+		else if (d)
+			fsck_tell(f, FSCK_DAMAGE, d, "it cannot become a replacement: with so few of its drives the set does not write",
+				  "mount the drive there, or bring others of the set back", "the drive is empty, and %u with data are here",
+				  here);
+	}
+}
+
 static void tell_slots(struct fsck *f)
 {
-	unsigned blank = f->blank;
+	unsigned blank = (unsigned)__builtin_popcount(f->blank);
 
 	for (unsigned i = 0; i < f->s->n; i++) {
 		const struct drive *d = f->s->slot[i].d;
@@ -150,6 +167,7 @@ int meta_fsck(const struct fsck_params *p, struct op_ctx *ctx, struct fsck_count
 	rc = open_set(&f);
 	if (rc == -ENOMEM)
 		return rc;
+	tell_blank(&f);
 	if (rc < 0) {
 		fsck_tell(&f, FSCK_DAMAGE, NULL, "the set cannot be started with these drives", "bring more of its drives", "%s: %s",
 			  err_text(rc), ctx->detail);

@@ -21,7 +21,7 @@ struct fsck {
 	const struct fsck_params *p;
 	struct op_ctx *ctx;
 	struct fsck_counts counts;
-	unsigned blank;            /* drives that are empty: replacements of those that are not here */
+	uint32_t blank;            /* drives that are empty, by place: replacements of those that are not here */
 	struct meta_set *s;        /* NULL: it could not be opened */
 	uint32_t counted;          /* slots whose drive took part in recovery */
 	uint32_t index_read;       /* of these, slots whose index copy was read */

@@ -216,10 +216,25 @@ static void check_overlaps(struct places *p)
 
 /* ---- Files of segments -------------------------------------------------------------------------------------------- */
 struct file_counts {
-	unsigned bad[SUPER_MAX_SLOTS], surplus[SUPER_MAX_SLOTS];
+	unsigned bad[SUPER_MAX_SLOTS], cut[SUPER_MAX_SLOTS];
 };
 
-static void check_segment_files(struct places *p, const struct segment_info *s, struct file_counts *c)
+/* Where the last cells with payload end. Segments come in the order of the spans: *at goes on behind it. */
+static uint32_t live_end(const struct places *p, const struct segment_info *s, unsigned *at)
+{
+	uint64_t end = 0;
+
+	for (; *at < p->spans.n; ++*at) {
+		const struct span *b = VEC_AT(&p->spans, struct span, *at);
+		if (b->segment > s->id)
+			break;
+		if (b->segment == s->id)
+			end = MAX(end, s->cls == SEGMENT_PACKED ? b->from / PLACE(1) + s->cell_4k : b->to / PLACE(1));
+	}
+	return (uint32_t)end;
+}
+
+static void check_segment_files(struct places *p, const struct segment_info *s, uint32_t end_4k, struct file_counts *c)
 {
 	struct fsck *f = p->f;
 	uint32_t lost = 0;
@@ -229,10 +244,11 @@ static void check_segment_files(struct places *p, const struct segment_info *s, 
 			lost |= 1u << i;
 			continue;
 		}
-		int rc = erasure_file_check(f->s->erasure, s->id, i);
-		if (rc < 0 || rc == ERASURE_FILE_MISSING)
+		int rc = erasure_file_check(f->s->erasure, s->id, i, end_4k);
+		if (rc != ERASURE_FILE_GOOD)
 			lost |= 1u << i;
 		c->bad[i] += rc < 0;
+		c->cut[i] += rc == ERASURE_FILE_CUT;
 	}
 	if ((unsigned)__builtin_popcount(lost) > s->m)
 		fsck_tell(f, FSCK_DAMAGE, NULL, "payload in it cannot be read", "bring more of the set's drives",
@@ -256,8 +272,11 @@ static int look_at_name(void *arg, const char *name)
 	return 0;
 }
 
-static void tell_files(struct fsck *f, const struct drive *d, unsigned bad, unsigned surplus, unsigned missing)
+static void tell_files(struct fsck *f, const struct drive *d, unsigned bad, unsigned cut, unsigned surplus, unsigned missing)
 {
+	if (cut)
+		fsck_tell(f, FSCK_REPAIRED, d, "the cells behind their end are read from the other drives", "nothing: scrub makes them anew",
+			  "%u segment files end before their payload does", cut);
 	if (bad)
 		fsck_tell(f, FSCK_REPAIRED, d, "their cells are read from the other drives", "nothing: scrub makes them anew",
 			  "%u segment files are absent or have a bad header", bad);
@@ -273,18 +292,19 @@ static void check_files(struct places *p)
 {
 	struct meta_set *s = p->f->s;
 	struct file_counts c = {{0}, {0}};
+	unsigned at = 0;
 
 	for (unsigned i = 0; i < p->segments.n; i++) {
 		const struct segment_info *seg = VEC_AT(&p->segments, struct segment_info, i);
 		if (seg->state != SEGMENT_DEAD && seg->live_bytes)
-			check_segment_files(p, seg, &c);
+			check_segment_files(p, seg, live_end(p, seg, &at), &c);
 	}
 	for (unsigned i = 0; i < s->n; i++) {
 		struct listing l = {.p = p};
 		if (!s->slot[i].d)
 			continue;
 		(void)!drive_list(s->slot[i].d, "seg", look_at_name, &l);
-		tell_files(p->f, s->slot[i].d, c.bad[i], l.surplus, erasure_missing_count(s->erasure, i));
+		tell_files(p->f, s->slot[i].d, c.bad[i], c.cut[i], l.surplus, erasure_missing_count(s->erasure, i));
 	}
 }
 

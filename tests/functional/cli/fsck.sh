@@ -115,6 +115,11 @@ fsck 1
 finds "repaired at start: $(drive 4): 1 segment files are named by no row"
 give_back
 
+read -r dir file offset <<<"$place"
+truncate -s $((offset + 4096)) "$dir/$file"
+fsck 1
+finds "repaired at start: $dir: 1 segment files end before their payload does"
+give_back
 spoil "$(drive 2)/identity" 10 20
 fsck 1
 finds "repaired at start: $(drive 2): its identity is damaged"
@@ -167,7 +172,12 @@ finds 'DAMAGE: the set: the drive of slot 2 is not here'
 mkdir "$(drive 3)"
 fsck 1
 finds "repaired at start: $(drive 3): the drive is empty"
-rmdir "$(drive 3)"
+mv "$(drive 4)" "$TEST_DIR/away4"
+mkdir "$(drive 4)"
+fsck 2
+finds "DAMAGE: $(drive 3): the drive is empty, and 2 with data are here \(it cannot become a replacement"
+rmdir "$(drive 3)" "$(drive 4)"
+mv "$TEST_DIR/away4" "$(drive 4)"
 mv "$TEST_DIR/away" "$(drive 3)"
 for d in 1 2 3; do
 	spoil "$(drive $d)/super" 0 8192
@@ -187,3 +197,7 @@ fsck 0
 rc=0
 "$QUOIN" fsck >"$TEST_DIR/fsck" 2>&1 || rc=$?
 assert_eq "$rc" 3 "exit status without drives"
+rc=0
+"$QUOIN" fsck "$TEST_DIR/nowhere" >"$TEST_DIR/fsck" 2>&1 || rc=$?
+assert_eq "$rc" 3 "exit status when no drive can be opened"
+finds 'none of the drives can be opened'
