@@ -93,7 +93,7 @@ static unsigned open_drives(const struct conf *c, struct fsck_params *p)
 			n++;
 			continue;
 		}
-		snprintf(what, sizeof what, "it cannot be opened: %s", err_text(rc));
+		snprintf(what, sizeof what, "it cannot be opened: %s", drive_err_text(rc));
 		p->tell(p->arg, &(struct fsck_finding){
 			.grade = FSCK_DAMAGE,
 			.drive = c->drives.v[i],

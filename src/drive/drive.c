@@ -113,6 +113,23 @@ static bool is_failure(int rc)
 	       rc != -EISDIR && rc != -ELOOP && rc != -EOPNOTSUPP && rc != -QE_END_OF_FILE;
 }
 
+const char *drive_err_text(int rc)
+{
+	switch (rc) {
+	case -ETIMEDOUT:
+	case -QE_DRIVE_TIMEOUT:
+		return "no answer within drive.timeout";
+	case -QE_DRIVE_FOREIGN:
+		return "it belongs to another deployment, set or slot";
+	case -QE_DRIVE_FORMAT:
+		return "its format is unknown, newer or damaged";
+	case -QE_DRIVE_LOCKED:
+		return "it is in use by another quoin process";
+	default:
+		return err_text(rc);
+	}
+}
+
 static void note_error(struct drive *d, const char *what, const char *name, int rc)
 {
 	struct drive_health *h = d->health;
@@ -120,7 +137,7 @@ static void note_error(struct drive *d, const char *what, const char *name, int 
 	ADD(h->st.errors, 1);
 	mutex_lock(&h->lock);
 	h->st.last_error_ns = clock_wall_ns();
-	snprintf(h->st.last_error, sizeof h->st.last_error, "%s %.40s: %s", what, name, err_text(rc));
+	snprintf(h->st.last_error, sizeof h->st.last_error, "%s %.40s: %s", what, name, drive_err_text(rc));
 	mutex_unlock(&h->lock);
 }
 

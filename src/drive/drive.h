@@ -186,11 +186,13 @@ unsigned drive_queue_inflight(const struct drive_queue *q); /* submitted, done()
 bool drive_queue_is_uring(const struct drive_queue *q);
 
 /* ---- Health ----------------------------------------------------------------------------------------------------- */
+/* What an error of a drive is, as half a sentence without a full stop: it goes behind the drive's path or what was done. */
+const char *drive_err_text(int rc);
 struct drive_stats {
 	uint64_t reads, writes, syncs, errors, bytes_read, bytes_written;
 	uint64_t read_ns, write_ns, sync_ns; /* time spent, summed; queued I/O counts from its submit */
 	uint64_t last_error_ns;      /* wall */
-	char last_error[80];         /* "write journal/00000001.log: Input/output error" */
+	char last_error[96];         /* "write journal/00000001.log: Input/output error" */
 	bool out;                    /* removed from the in-sync list */
 };
 void drive_stats(struct drive *d, struct drive_stats *ret);

@@ -35,7 +35,7 @@ static const char *cure(int rc)
 
 static void refuse(const struct drive *d, int rc)
 {
-	log_error("meta", "drive refused path=%s cause=\"%s\" cure=\"%s\"", d->path, err_text(rc), cure(rc));
+	log_error("meta", "drive refused path=%s cause=\"%s\" cure=\"%s\"", d->path, drive_err_text(rc), cure(rc));
 }
 
 /* Of a drive that is taken; one that cannot be written to will be noticed by what writes more. */
@@ -320,7 +320,7 @@ int drive_identify(struct meta_set *s, unsigned slot, struct drive *d, struct op
 	if (rc == -ENODATA)
 		return format_replacement(s, slot, d, ctx);
 	if (rc < 0)
-		return op_fail(ctx, rc, "%s: %s; %s", d->path, err_text(rc), cure(rc));
+		return op_fail(ctx, rc, "%s: %s; %s", d->path, drive_err_text(rc), cure(rc));
 	if (memcmp(id.deployment, s->deployment, 16) != 0 || id.pool != s->p.pool || id.set != s->p.set || id.n != s->n ||
 	    id.m != s->m)
 		return op_fail(ctx, -QE_DRIVE_FOREIGN, "%s is a drive of another set; %s", d->path, cure(-QE_DRIVE_FOREIGN));

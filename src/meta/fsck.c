@@ -39,7 +39,7 @@ static void tell_identity(struct fsck *f, const struct drive *d, int rc)
 		break;
 	default:
 		fsck_tell(f, FSCK_DAMAGE, d, "the set must do without it", "check the drive", "its identity cannot be read: %s",
-			  err_text(rc));
+			  drive_err_text(rc));
 	}
 }
 
@@ -51,7 +51,7 @@ static void check_super(struct fsck *f, struct drive *d)
 	if (bad < 0)
 		fsck_tell(f, FSCK_DAMAGE, d, "the daemon leaves the drive out",
 			  "check the drive; if its superblock is lost, empty it and use it as a replacement",
-			  "its superblock cannot be read: %s", err_text(bad));
+			  "its superblock cannot be read: %s", drive_err_text(bad));
 	else if (bad > 0)
 		fsck_tell(f, FSCK_REPAIRED, d, "the other slot has the newest state", "nothing", "a slot of its superblock is bad");
 	else if (differ)

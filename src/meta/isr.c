@@ -24,14 +24,14 @@ void isr_slot_error(void *arg, unsigned slot, int rc)
 {
 	struct meta_set *s = arg;
 
-	slot_note(s, slot, "payload: %s", err_text(rc));
+	slot_note(s, slot, "payload: %s", drive_err_text(rc));
 	__atomic_fetch_or(&s->slot_errors, 1u << slot, __ATOMIC_SEQ_CST);
 	set_kick(s);
 }
 
 void isr_joiner_fails(struct meta_set *s, const char *what, int rc)
 {
-	slot_note(s, (unsigned)__builtin_ctz(s->join_mask), "%s: %s", what, err_text(rc));
+	slot_note(s, (unsigned)__builtin_ctz(s->join_mask), rc < 0 ? "%s: %s" : "%s", what, drive_err_text(rc));
 	s->join_mask = 0;
 	if (meta_writable(s))
 		erasure_set_writers(s->erasure, s->in_mask);
@@ -93,7 +93,7 @@ static void leave(struct meta_set *s, unsigned slot, struct meta_batch *b)
 {
 	slot_note(s, slot, "it failed");
 	log_warn("meta", "drive out slot=%u path=%s reason=\"%s\"", slot, s->slot[slot].d->path, s->slot[slot].why);
-	snprintf(s->isr.reason, sizeof s->isr.reason, "slot %u: %s", slot, s->slot[slot].why);
+	snprintf(s->isr.reason, sizeof s->isr.reason, "slot %u: %.180s", slot, s->slot[slot].why);
 	s->isr.slot[slot].state = ISR_OUT;
 	s->isr.slot[slot].index = ISR_INDEX_NONE;
 	erasure_unflushed_ranges(s->erasure, slot, missing_from, &(struct leaving){s, b, slot});
@@ -138,7 +138,8 @@ void isr_strike_index(struct meta_set *s, uint32_t slots)
 	for (unsigned i = 0; i < s->n; i++)
 		if (slots & 1u << i)
 			s->isr.slot[i].index = ISR_INDEX_NONE;
-	snprintf(s->isr.reason, sizeof s->isr.reason, "index copies struck %x", slots);
+	char text[SLOTS_TEXT];
+	snprintf(s->isr.reason, sizeof s->isr.reason, "index copies struck: slots %s", slots_text(slots, text));
 	isr_write(s, b);
 }
 
@@ -182,13 +183,15 @@ void isr_below_w(struct meta_set *s, const char *why)
 {
 	if (!meta_writable(s))
 		return;
-	log_error("meta", "the set is read-only: %s in=%x failed=%x needed=%u; it writes again when drives return", why,
-		  s->in_mask, s->fail_mask & s->in_mask, s->w);
+	uint32_t failed = s->fail_mask & s->in_mask, left = s->in_mask & ~failed;
+	char in_text[SLOTS_TEXT], failed_text[SLOTS_TEXT];
+	log_error("meta", "the set is read-only: %s in=\"%d of %u (slots %s)\" failed=\"slots %s\" needed=%u; it writes again when "
+		  "drives return", why, __builtin_popcount(left), s->n, slots_text(left, in_text), slots_text(failed, failed_text), s->w);
 	__atomic_store_n(&s->writable, false, __ATOMIC_SEQ_CST);
 	erasure_set_writers(s->erasure, 0);
 	s->join_mask = 0;
 	for (unsigned i = 0; i < s->n; i++) {
-		if (!(s->fail_mask & s->in_mask & 1u << i) || !s->slot[i].d)
+		if (!(failed & 1u << i) || !s->slot[i].d)
 			continue;
 		log_warn("meta", "drive out slot=%u path=%s reason=\"%s\"", i, s->slot[i].d->path, s->slot[i].why);
 		drive_set_out(s->slot[i].d, true, NULL);

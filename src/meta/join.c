@@ -46,10 +46,10 @@ static void wake(struct meta_set *s)
 
 static int join_failed(struct join *j, int rc, const char *step)
 {
-	char why[96];
+	char why[SLOT_WHY_MAX];
 
 	meta_slot_why(j->s, j->slot, why, sizeof why);
-	return *j->ctx->detail ? rc : op_fail(j->ctx, rc, "%s: %s", step, *why ? why : err_text(rc));
+	return *j->ctx->detail ? rc : op_fail(j->ctx, rc, "%s: %s", step, *why ? why : drive_err_text(rc));
 }
 
 /* ---- Checkpoints -------------------------------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ void join_gives_way(struct meta_set *s)
 	if (__atomic_load_n(&s->joining, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&s->join_ends, true, __ATOMIC_RELEASE);
 		if (s->join_mask)
-			isr_joiner_fails(s, "the journal needs room", -ETIMEDOUT);
+			isr_joiner_fails(s, "the journal needs room before it has a copy of it", 0);
 		__atomic_store_n(&s->joining, false, __ATOMIC_RELEASE);
 	}
 	wake(s);
@@ -108,7 +108,7 @@ static int identify(struct join *j)
 	if (rc == 0 && !super_fits(s, j->slot))
 		rc = -QE_DRIVE_FORMAT;
 	if (rc < 0)
-		return *j->ctx->detail ? rc : op_fail(j->ctx, rc, "the superblock of %s: %s", j->d->path, err_text(rc));
+		return *j->ctx->detail ? rc : op_fail(j->ctx, rc, "the superblock of %s: %s", j->d->path, drive_err_text(rc));
 	slot->set = s;
 	slot->has_super = true;
 	return 0;

@@ -234,7 +234,7 @@ static void slot_fails(struct meta_set *s, unsigned slot, const char *what, int 
 	if ((s->fail_mask | ~s->in_mask) & 1u << slot)
 		return;
 	s->fail_mask |= 1u << slot;
-	slot_note(s, slot, "%s: %s", what, err_text(rc));
+	slot_note(s, slot, "%s: %s", what, drive_err_text(rc));
 }
 
 /* Now, not when it was submitted: a flush that began before the write had returned does not cover it. */

@@ -706,8 +706,9 @@ static int serve_writable(struct recovery *r)
 	__atomic_store_n(&s->checkpoint_seq, r->replay_from, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->memtable_first_ns, memtable_rows(publish_active(&s->pub)) ? clock_mono_ns() : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->writable, true, __ATOMIC_SEQ_CST);
-	log_info("meta", "set is up epoch=%llu seq=%llu in=%x of %u replayed_from=%llu unavailable=%u",
-		 (unsigned long long)r->epoch, (unsigned long long)found_last_seq(r->kept), slots, s->n,
+	char text[SLOTS_TEXT];
+	log_info("meta", "set is up epoch=%llu seq=%llu in=\"%u of %u (slots %s)\" replayed_from=%llu unavailable=%u",
+		 (unsigned long long)r->epoch, (unsigned long long)found_last_seq(r->kept), bits(slots), s->n, slots_text(slots, text),
 		 (unsigned long long)r->replay_from, r->unavailable);
 	return 0;
 }

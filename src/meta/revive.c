@@ -366,7 +366,9 @@ int meta_set_revive(struct meta_set *s, struct drive *drives[SUPER_MAX_SLOTS], s
 			if (s->slot[j].d == drives[i])
 				drives[i] = NULL;
 	retire(s, t);
-	log_info("meta", "the set writes again epoch=%llu in=%x of %u", (unsigned long long)s->epoch, s->in_mask, s->n);
+	char text[SLOTS_TEXT];
+	log_info("meta", "the set writes again epoch=%llu in=\"%d of %u (slots %s)\"", (unsigned long long)s->epoch,
+		 __builtin_popcount(s->in_mask), s->n, slots_text(s->in_mask, text));
 	finish(s, t, old);
 	return 0;
 }

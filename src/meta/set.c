@@ -92,7 +92,7 @@ static void tick_writer(struct meta_set *s)
 	if (meta_writable(s)) {
 		uint64_t timeout = s->p.drive_timeout_ns;
 		uint32_t overdue = slots_overdue(s, now > timeout ? now - timeout : 0) & s->in_mask;
-		slots_note(s, overdue, "no answer within the drive timeout");
+		slots_note(s, overdue, "no answer within drive.timeout");
 		s->fail_mask |= overdue;
 		if (s->dirty_since_ns && now - s->dirty_since_ns >= s->p.ordered_window_ns)
 			s->flush_wanted = true;

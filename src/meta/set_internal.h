@@ -193,6 +193,8 @@ struct round {                    /* one fdatasync of everything unflushed, on a
 	struct erasure_set *erasure; /* held: what was begun there ends there */
 };
 
+#define SLOT_WHY_MAX 320
+
 struct set_slot {
 	struct meta_set *set;
 	struct drive *d;          /* NULL: absent or refused; changed under (C), (W) and (D), read under one of them */
@@ -202,7 +204,7 @@ struct set_slot {
 	bool counts;              /* R1 */
 	bool io_lost;             /* recovery: a promise or a settle failed */
 	bool index_checked, index_whole; /* recovery: of a copy that the ISR does not call good */
-	char why[96];             /* (D) why it left or cannot come back; empty: nothing is wrong */
+	char why[SLOT_WHY_MAX];   /* (D) why it left or cannot come back; empty: nothing is wrong */
 	struct index *index;      /* NULL: none */
 	bool index_lent;          /* revive.c: of the state that still serves; never closed here */
 };
@@ -374,7 +376,7 @@ bool background_pilot(struct meta_set *s);
 /* isr.c (W) */
 uint32_t slots_in(const struct isr_body *isr);
 /* The joining slot failed: it gets nothing more. */
-void isr_joiner_fails(struct meta_set *s, const char *what, int rc);
+void isr_joiner_fails(struct meta_set *s, const char *what, int rc); /* rc 0: what says it all */
 void isr_write(struct meta_set *s, struct meta_batch *b); /* s->isr, with the batch, as a record */
 bool isr_remove_failed(struct meta_set *s);
 void isr_strike_index(struct meta_set *s, uint32_t slots);
@@ -510,6 +512,9 @@ void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d); /* (C, 
 /* Keeps the first reason since the slot was well. */
 void slot_note(struct meta_set *s, unsigned slot, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void slots_note(struct meta_set *s, uint32_t slots, const char *why);
+/* "0,1,3", for who reads the log; "none". Returns its buffer. */
+#define SLOTS_TEXT 48
+const char *slots_text(uint32_t slots, char ret[SLOTS_TEXT]);
 void slot_well(struct meta_set *s, unsigned slot);
 
 /* writer.c */

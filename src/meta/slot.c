@@ -47,6 +47,16 @@ void slots_note(struct meta_set *s, uint32_t slots, const char *why)
 			slot_note(s, i, "%s", why);
 }
 
+const char *slots_text(uint32_t slots, char ret[SLOTS_TEXT])
+{
+	unsigned len = 0;
+
+	snprintf(ret, SLOTS_TEXT, "none");
+	for (uint32_t m = slots; m; m &= m - 1)
+		len += (unsigned)snprintf(ret + len, SLOTS_TEXT - len, "%s%d", len ? "," : "", __builtin_ctz(m));
+	return ret;
+}
+
 void slot_well(struct meta_set *s, unsigned slot)
 {
 	MUTEX_GUARD(&s->drives_lock);

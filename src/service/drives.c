@@ -62,7 +62,7 @@ struct drives *drives_new(const struct drives_params *p)
 			return drives_free(k);
 		int rc = drives_open(k, &e->late, e->path, &e->d);
 		if (rc < 0)
-			log_error("drive", "cannot use the drive path=%s cause=\"%s\" cure=\"%s\"", e->path, err_text(rc), cure(rc));
+			log_error("drive", "cannot use the drive path=%s cause=\"%s\" cure=\"%s\"", e->path, drive_err_text(rc), cure(rc));
 	}
 	return k;
 }
@@ -290,7 +290,7 @@ static int open_anew(struct drives *k, unsigned *slot)
 	int rc = drives_open(k, &e->late, e->path, &e->d);
 	if (rc < 0) {
 		e->d = NULL;
-		say(k, *slot, rc == -ENOENT ? GONE : err_text(rc));
+		say(k, *slot, rc == -ENOENT ? GONE : drive_err_text(rc));
 		return 0;
 	}
 	rc = identity_read(e->d, &id);
@@ -392,7 +392,7 @@ static void gather(struct drives *k, struct drive *ret[SUPER_MAX_SLOTS])
 			continue;
 		}
 		k->e[slot].d = drive_close(k->e[slot].d);
-		say(k, slot, rc == -ENODATA ? "an empty directory: it can join when the set writes" : err_text(rc));
+		say(k, slot, rc == -ENODATA ? "an empty directory: it can join when the set writes" : drive_err_text(rc));
 	}
 }
 

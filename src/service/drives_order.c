@@ -161,7 +161,7 @@ static int refuse(struct op_ctx *ctx, int rc, const char *path)
 		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is a drive in use, and not empty: set it offline and empty it first, or give "
 			       "the path of an empty directory", path);
 	case -QE_DRIVE_TIMEOUT:
-		return op_fail(ctx, rc, "%s did not answer within drive.timeout: check the device", path);
+		return op_fail(ctx, rc, "%s: %s; check the device", path, drive_err_text(rc));
 	case -ENOMEM:
 		return rc;
 	default:

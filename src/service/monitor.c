@@ -121,14 +121,20 @@ static const char *state_text(const struct monitor_sample *now)
 }
 
 /* What changes later is told by who changes it, with the reason. */
-static void tell_start(unsigned slot, const char *path, const struct monitor_sample *now)
+static void tell_start(struct meta_set *set, unsigned slot, const char *path, const struct monitor_sample *now)
 {
 	bool good = now->present && now->state == ISR_IN;
+	char why[320];
 
 	if (good)
 		return; /* nothing to tell of a start where all is well */
-	log_warn("drive", "%s drive=%s slot=%u cause=\"%s\"", state_text(now), path, slot,
-		 now->st.last_error_ns ? now->st.last_error : "");
+	meta_slot_why(set, slot, why, sizeof why);
+	if (!now->present)
+		log_warn("drive", "%s slot=%u cause=\"%s\"", state_text(now), slot,
+			 *why ? why : "no directory that can be used holds the drive of this slot");
+	else
+		log_warn("drive", "%s drive=%s slot=%u cause=\"%s\"", state_text(now), path, slot,
+			 now->st.last_error_ns ? now->st.last_error : *why ? why : "it missed what was written while it was away");
 }
 
 static void tell(unsigned slot, const char *path, const struct monitor_sample *now, const struct monitor_drive *told,
@@ -161,7 +167,7 @@ static void look_at_slot(struct monitor *m, const struct meta_stats *st, unsigne
 	struct monitor_drive told = mem->told;
 	mutex_unlock(&m->lock);
 	if (first)
-		tell_start(slot, drive_path(d), &now);
+		tell_start(m->set, slot, drive_path(d), &now);
 	tell(slot, drive_path(d), &now, &told, events, peers);
 }
 

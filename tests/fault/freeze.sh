@@ -46,6 +46,7 @@ start_load
 fsfreeze -f "$(drive 2)"
 faces_serve load
 expect_within 20 state_is 2 out
+grep -q 'drive out slot=1 .*no answer within drive.timeout' "$QUOIN_LOG" || fail "the log does not say why: $(grep 'drive out' "$QUOIN_LOG")"
 stop_load
 make_tree 2
 verify_tree

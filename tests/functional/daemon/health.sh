@@ -29,6 +29,7 @@ launch_quoin
 wait_ready
 assert_eq "$(probe)" 200
 assert_eq "$(probe '?maintenance=true')" 412
+grep -q 'set is up .* in="3 of 4 (slots 0,1,2)"' "$QUOIN_LOG" || fail "the log does not tell which drives are in"
 
 # when two are away, then it may not, whatever is asked
 stop_quoin
@@ -39,4 +40,8 @@ assert_eq "$(probe)" 503
 assert_eq "$(probe '?maintenance=true')" 503
 assert_eq "$(header x-minio-write-quorum)" 3
 assert_eq "$(grep -c 'the set is read-only: 2 drives count, 3 are needed' "$QUOIN_LOG")" 1 "lines of the log that say why"
+told() {
+	grep -q 'it is absent slot=2 cause="[^"]' "$QUOIN_LOG"
+}
+expect_within 20 told
 stop_quoin
