@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "lib/testdir.h"
 #include "meta/set_internal.h"
 
 #define SLOT(n) (1u << (n))
@@ -501,6 +502,32 @@ static void torn_superblocks_promise_once_H30(void **state)
 	fixture_end(&f);
 }
 
+/* One slot of a superblock rots, the newest in turn, and another drive is away. */
+static void a_rotten_slot_returns_no_epoch_and_no_id_H14(void **state)
+{
+	uint64_t epoch = 0, id = 0;
+	char name[32];
+
+	fixture_start(&f, 3, 1, false);
+	fixture_reopen(&f, ALL(&f));
+	for (unsigned i = 0; i < 8; i++) {
+		struct meta_stats st;
+		meta_stats(f.s, &st);
+		uint64_t next = meta_new_id(f.s);
+		assert_true(st.epoch > epoch && next > id);
+		epoch = st.epoch;
+		id = next;
+		assert_int_equal(put(&f, META_DURABLE, i, i), 0);
+		fixture_kill(&f);
+		snprintf(name, sizeof name, "d%u/super", i % 3);
+		testdir_corrupt(f.root, name, i / 3 % 2 * DRIVE_BLOCK + 300, 1);
+		fixture_reopen(&f, ALL(&f) & ~(1u << (i + 1) % 3));
+	}
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(get(&f, i), i);
+	fixture_end(&f);
+}
+
 static void position_waits_for_destage_H38(void **state)
 {
 	for (unsigned nth = 1; nth <= 12; nth++) {
@@ -545,6 +572,7 @@ int main(void)
 		cmocka_unit_test(rot_is_never_the_older_value_H20),
 		cmocka_unit_test(unserved_epoch_vouches_for_nothing_H24),
 		cmocka_unit_test(torn_superblocks_promise_once_H30),
+		cmocka_unit_test(a_rotten_slot_returns_no_epoch_and_no_id_H14),
 		cmocka_unit_test(position_waits_for_destage_H38),
 	};
 
