@@ -201,7 +201,7 @@ static void heal_progress(const struct heal_status *h, const struct meta_stats *
 		ret->per_second += d->bytes_per_s;
 		ret->eta_ns = MAX(ret->eta_ns, d->eta_ns);
 	}
-	ret->finished = !active && !h->damage.waiting && run->cycle >= asked->cycle + HEAL_RUNS;
+	ret->finished = st->writable && !active && !h->damage.waiting && run->cycle >= asked->cycle + HEAL_RUNS;
 	if (ret->finished) {
 		heal_summary(h, st, asked, n, ret);
 		return;
