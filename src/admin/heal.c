@@ -2,8 +2,8 @@
  *
  * Healing and scrub: what they do, and telling them to begin. Each answer has a member `progress` in one form, which a
  * client follows to the end: {finished, done, total, unit, per_second, eta_seconds, failed, text, waits}. What began by
- * a POST has finished when progress of the GET with the members of its answer as parameters says so; `failed` is not 0 when it has, and
- * not all is whole.
+ * a POST has finished when progress of the GET with the members of its answer as parameters says so; `failed` is not 0
+ * when it has, and not all is whole.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,8 +71,10 @@ static int check_writable(const struct admin_params *a, struct op_ctx *ctx)
 	struct meta_stats st;
 
 	meta_stats(object_store_set(a->store), &st);
-	return st.writable ? 0 : op_fail(ctx, -QE_QUORUM_WRITE, "nothing can be repaired while the set is read-only: fewer drives are in "
-					 "sync than the %u it needs; drive list tells what is wrong with them", st.w);
+	if (st.writable)
+		return 0;
+	return op_fail(ctx, -QE_QUORUM_WRITE, "nothing can be repaired while the set is read-only: fewer drives are in sync than "
+		       "the %u it needs; drive list tells what is wrong with them", st.w);
 }
 
 static void add_progress(json_t *o, const struct progress *p)
@@ -281,7 +283,8 @@ static void request_progress(const struct heal_request *q, struct progress *ret)
 	    (unsigned long long)q->failed);
 	if (q->lost)
 		say(ret, ", %llu files lost and %s", (unsigned long long)q->lost,
-		    q->unfilled ? "not all made anew: heal status tells what is missing" : ret->finished ? "made anew" : "to be made anew");
+		    q->unfilled   ? "not all made anew: heal status tells what is missing" :
+		    ret->finished ? "made anew" : "to be made anew");
 	if (q->state == HEAL_FAILED)
 		say(ret, "; %s", err_text(q->rc));
 	if (q->state == HEAL_DONE && !q->objects) {

@@ -124,8 +124,8 @@ static void tell_blank(struct fsck *f)
 				  "nothing, if it is one; else mount the drive there", "the drive is empty");
 		else if (d)
 			fsck_tell(f, FSCK_DAMAGE, d, "it cannot become a replacement: with so few of its drives the set does not write",
-				  "mount the drive there, or bring others of the set back; when they are lost for good, let it take a place by "
-				  "admin drive replace", "the drive is empty, and %u with data are here",
+				  "mount the drive there, or bring others of the set back; when they are lost for good, let it take a "
+				  "place by admin drive replace", "the drive is empty, and %u with data are here",
 				  here);
 	}
 }

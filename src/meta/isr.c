@@ -186,7 +186,8 @@ void isr_below_w(struct meta_set *s, const char *why)
 	uint32_t failed = s->fail_mask & s->in_mask, left = s->in_mask & ~failed;
 	char in_text[SLOTS_TEXT], failed_text[SLOTS_TEXT];
 	log_error("meta", "the set is read-only: %s in=\"%d of %u (slots %s)\" failed=\"slots %s\" needed=%u; it writes again when "
-		  "drives return", why, __builtin_popcount(left), s->n, slots_text(left, in_text), slots_text(failed, failed_text), s->w);
+		  "drives return", why, __builtin_popcount(left), s->n, slots_text(left, in_text),
+		  slots_text(failed, failed_text), s->w);
 	__atomic_store_n(&s->writable, false, __ATOMIC_SEQ_CST);
 	erasure_set_writers(s->erasure, 0);
 	s->join_mask = 0;

@@ -130,7 +130,8 @@ static int check_unused(const struct drives *k, unsigned slot, const char *path,
 {
 	for (unsigned i = 0; i < k->n; i++)
 		if (i != slot && (same_path(k->e[i].path, path) || same_path(path_of(&k->e[i]), path)))
-			return op_fail(ctx, -QE_INVALID_REQUEST, "%s is the path of slot %u: give an empty directory of its own", path, i);
+			return op_fail(ctx, -QE_INVALID_REQUEST, "%s is the path of slot %u: give an empty directory of its own",
+				       path, i);
 	return 0;
 }
 
@@ -138,7 +139,8 @@ static int check_unused(const struct drives *k, unsigned slot, const char *path,
 static int choose_path(struct drives *k, unsigned slot, const char *path, struct op_ctx *ctx, char **ret)
 {
 	if (path && path[0] != '/')
-		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is no absolute path, and the server works in another directory than you", path);
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is no absolute path, and the server works in another directory "
+			       "than you", path);
 	MUTEX_GUARD(&k->lock);
 	int rc = path ? check_unused(k, slot, path, ctx) : 0;
 	if (rc < 0)
@@ -152,11 +154,13 @@ static int refuse(struct op_ctx *ctx, int rc, const char *path)
 {
 	switch (rc) {
 	case -ENOENT:
-		return op_fail(ctx, -QE_INVALID_REQUEST, "there is no directory %s: create it, or mount the new drive there", path);
+		return op_fail(ctx, -QE_INVALID_REQUEST, "there is no directory %s: create it, or mount the new drive "
+			       "there", path);
 	case 0:
 	case -QE_DRIVE_FOREIGN:
 	case -QE_DRIVE_FORMAT:
-		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is not empty: empty it first, or give the path of an empty directory", path);
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is not empty: empty it first, or give the path of an empty "
+			       "directory", path);
 	case -QE_DRIVE_LOCKED:
 		return op_fail(ctx, -QE_INVALID_REQUEST, "%s is a drive in use, and not empty: set it offline and empty it first, or give "
 			       "the path of an empty directory", path);
