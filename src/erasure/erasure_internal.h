@@ -120,6 +120,7 @@ struct erasure_set {
 	unsigned missing_n;      /* atomic: ranges in all, so that reads can skip the table */
 	struct segment *open[3]; /* (L) by class */
 	bool making[3];          /* (L) somebody makes the next one */
+	uint64_t making_id[3];   /* (L) which, from before it has files; 0: none */
 	struct cond made;
 	unsigned reign;                   /* (L) grows when open segments are sealed from outside */
 	unsigned rotation;                /* (L) of the next segment */

@@ -232,6 +232,7 @@ int segment_make(struct erasure_set *s, enum segment_class cls, uint32_t need_4k
 	uint32_t refused = 0;
 
 	mutex_lock(&s->lock);
+	s->making_id[cls] = m.info.id;
 	uint32_t slots = s->writers & ~s->suspect;
 	m.with = enough(&m, slots & ~s->full) ? slots & ~s->full : slots;
 	mutex_unlock(&s->lock);

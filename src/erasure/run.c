@@ -48,6 +48,7 @@ static int roll(struct erasure_set *s, enum segment_class cls, uint32_t len_4k)
 	int rc = segment_make(s, cls, len_4k, rotation, &seg);
 	mutex_lock(&s->lock);
 	s->making[cls] = false;
+	s->making_id[cls] = 0;
 	cond_broadcast(&s->made);
 	if (rc < 0)
 		return rc;

@@ -243,8 +243,8 @@ bool erasure_segment_known(struct erasure_set *s, uint64_t segment)
 {
 	MUTEX_GUARD(&s->lock);
 
-	for (unsigned cls = 0; cls < ARRAY_SIZE(s->making); cls++)
-		if (s->making[cls])
+	for (unsigned cls = 0; cls < ARRAY_SIZE(s->making_id); cls++)
+		if (s->making_id[cls] == segment)
 			return true;
 	return segment_find_locked(s, segment) != NULL;
 }

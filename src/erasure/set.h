@@ -111,7 +111,7 @@ int erasure_segment_add(struct erasure_set *s, const struct segment_info *info) 
 void erasure_segment_used(struct erasure_set *s, uint64_t segment, uint32_t end_4k);
 /* Slots that got the segment's file when this process made it, and still have it; all when it was made by another. */
 uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment);
-/* It is known, or one that is being made now may be it: of a file that was found before, false tells that it is nobody's. */
+/* It is known, or just being made: of a file that was found before, false tells that it is nobody's. */
 bool erasure_segment_known(struct erasure_set *s, uint64_t segment);
 bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment_info *ret);
 /* Slots of the mask whose drive is there and has no file of that name. */

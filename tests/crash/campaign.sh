@@ -276,7 +276,7 @@ play_round() {
 		short_while
 	done
 	short_while
-	kill -0 "$QUOIN_PID" 2>/dev/null || fail "quoin ended by itself; $(where)"
+	quoin_runs || fail "quoin ended by itself; $(where)"
 	if [ "$end" = kill ] || [ "$end" = power ]; then
 		end_daemon "$end"
 		end_model

@@ -146,7 +146,7 @@ cleanup() {
 		eval "$command"
 	done
 	if [ -n "$QUOIN_PID" ]; then
-		if [ "$rc" -ne 0 ] && ! kill -0 "$QUOIN_PID" 2>/dev/null; then
+		if [ "$rc" -ne 0 ] && ! quoin_runs; then
 			echo "quoin is not running any more" >&2
 		fi
 		kill -KILL "$QUOIN_PID" 2>/dev/null
@@ -204,7 +204,7 @@ ready() {
 wait_ready() {
 	local deadline=$((SECONDS + ${1:-60}))
 	until ready; do
-		if ! kill -0 "$QUOIN_PID" 2>/dev/null; then
+		if ! quoin_runs; then
 			wait "$QUOIN_PID" || true
 			QUOIN_PID=
 			fail "quoin ended before it was ready"
@@ -242,12 +242,20 @@ start_quoin() {
 	wait_ready
 }
 
+# It has not ended. One that bash has not waited for yet has, and bash may be slow to: process numbers are used again.
+quoin_runs() {
+	local stat
+	{ read -r stat <"/proc/$QUOIN_PID/stat"; } 2>/dev/null || return 1
+	stat=${stat##*) }
+	[ "${stat%% *}" != Z ]
+}
+
 # Ends it by SIGTERM; it must drain, unmount and exit with 0.
 stop_quoin() {
 	local limit=${1:-60} deadline rc=0
 	deadline=$((SECONDS + limit))
 	kill -TERM "$QUOIN_PID"
-	while kill -0 "$QUOIN_PID" 2>/dev/null; do
+	while quoin_runs; do
 		[ "$SECONDS" -lt "$deadline" ] || fail "quoin did not stop within $limit s"
 		pause 0.02
 	done

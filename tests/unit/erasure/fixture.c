@@ -37,7 +37,7 @@ static void on_sealed(void *arg, const struct segment_info *info)
 		f->sealed[i] = *info;
 }
 
-static void drive_path(const struct fixture *f, unsigned slot, char *ret, size_t cap)
+static void slot_path(const struct fixture *f, unsigned slot, char *ret, size_t cap)
 {
 	snprintf(ret, cap, "%s/d%02u", f->root, slot);
 }
@@ -58,7 +58,7 @@ void fixture_open(struct fixture *f)
 	};
 
 	for (unsigned i = 0; i < f->n; i++) {
-		drive_path(f, i, path, sizeof path);
+		slot_path(f, i, path, sizeof path);
 		if (f->bench)
 			assert_int_equal(drive_faulty_open(f->bench, path, &f->drive[i]), 0);
 		else
@@ -92,7 +92,7 @@ void fixture_start(struct fixture *f, unsigned n, unsigned k, unsigned m, uint64
 	snprintf(f->root, sizeof f->root, "erasure-test-XXXXXX");
 	assert_non_null(mkdtemp(f->root));
 	for (unsigned i = 0; i < n; i++) {
-		drive_path(f, i, path, sizeof path);
+		slot_path(f, i, path, sizeof path);
 		assert_int_equal(mkdir(path, 0700), 0);
 	}
 	if (faulty)
@@ -240,7 +240,7 @@ void segment_path(const struct fixture *f, unsigned slot, uint64_t id, char *ret
 {
 	char dir[96], name[SEGMENT_NAME_MAX];
 
-	drive_path(f, slot, dir, sizeof dir);
+	slot_path(f, slot, dir, sizeof dir);
 	segment_name(id, name);
 	snprintf(ret, cap, "%s/%s", dir, name);
 }

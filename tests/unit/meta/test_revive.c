@@ -634,8 +634,24 @@ static uint32_t lost_slots(void)
 	return mask;
 }
 
+/* Index copies of drives that were away are made anew behind checkpoints, one by one; a set that serves does so at once. More
+ * drives than have one may not be lost. */
+static void copies_made_anew(void)
+{
+	struct meta_stats st;
+
+	for (unsigned i = 0, good = 0; i < f.n && good <= f.s->m; i++) {
+		(void)!meta_checkpoint(f.s);
+		meta_stats(f.s, &st);
+		good = 0;
+		for (unsigned j = 0; j < f.n; j++)
+			good += st.isr.slot[j].state == ISR_IN && st.isr.slot[j].index == ISR_INDEX_GOOD;
+	}
+}
+
 static void fall(struct model *m)
 {
+	copies_made_anew();
 	for (unsigned i = 0; i < f.n; i++)
 		if (rnd_below(4))
 			fail_slot(i);
