@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "meta/fsck_internal.h"
 #include "meta/heal_internal.h"
+#include "meta/owner.h"
 
 #define OWNERS_MAX 8 /* lines of a finding */
 
@@ -160,7 +161,7 @@ static int find_owners(struct cells *g)
 		if (i == 0 || VEC_AT(&g->blobs, struct blob_owner, i)->blob != VEC_AT(&g->blobs, struct blob_owner, n - 1)->blob)
 			*VEC_AT(&g->blobs, struct blob_owner, n++) = *VEC_AT(&g->blobs, struct blob_owner, i);
 	g->blobs.n = n;
-	return fsck_owners(g->p->f, &g->blobs);
+	return owners_find(g->p->f->s, &g->blobs, NULL, NULL);
 }
 
 /* ---- Telling ------------------------------------------------------------------------------------------------------ */
@@ -185,6 +186,16 @@ static void add_owner(struct cells *g, uint64_t blob, void *arg)
 	buf_add_str(t->text, buf_str(&o->text));
 }
 
+static const char *cure_of_lost(const struct fsck *f)
+{
+	unsigned here = 0;
+
+	for (unsigned i = 0; i < f->s->n; i++)
+		here += f->s->slot[i].d != NULL;
+	return here < f->s->n ? "bring the drives of the set that are not here" :
+				"all drives are here: restore the objects from a copy, or delete them";
+}
+
 static void tell_run(struct cells *g, const struct bad_run *r)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT, what = BUF_INIT;
@@ -201,7 +212,7 @@ static void tell_run(struct cells *g, const struct bad_run *r)
 		.drive = f->s->slot[r->slot].d->path,
 		.what = buf_cstr(&what),
 		.meaning = r->decodable ? "the other drives give their bytes" : "too few good cells are here: what they held cannot be read",
-		.cure = r->decodable ? "nothing: a read of them or the scrub writes them anew" : "bring more of the set's drives",
+		.cure = r->decodable ? "nothing: a read of them or the scrub writes them anew" : cure_of_lost(f),
 		.place = &(struct fsck_place){
 			.segment = r->segment,
 			.offset = (uint64_t)r->from_4k * DRIVE_BLOCK,
@@ -223,9 +234,7 @@ int fsck_cells(const struct places *p)
 		tell_run(&g, VEC_AT(&g.runs, struct bad_run, i));
 	if (rc == 0 && p->f->p->progress)
 		p->f->p->progress(p->f->p->arg, g.total, g.total);
-	for (unsigned i = 0; i < g.blobs.n; i++)
-		buf_free(&VEC_AT(&g.blobs, struct blob_owner, i)->text);
-	vec_free(&g.blobs);
+	owners_free(&g.blobs);
 	vec_free(&g.runs);
 	return rc;
 }

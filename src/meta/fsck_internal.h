@@ -6,7 +6,7 @@
  *   fsck_journal.c  what recovery saw of the journals
  *   fsck_rows.c     index copies, counters, places of payload, segment files
  *   fsck_cells.c    the payload: every live cell against its checksums
- *   fsck_owner.c    whose payload it is
+ *   owner.c         whose payload it is
  */
 #ifndef QUOIN_META_FSCK_INTERNAL_H
 #define QUOIN_META_FSCK_INTERNAL_H
@@ -49,11 +49,5 @@ struct places {
 };
 
 int fsck_cells(const struct places *p) WARN_UNUSED;
-/* Adds a line to the text of each blob that something names, in blobs, which ascend: the first ones that do. */
-struct blob_owner {
-	uint64_t blob;
-	struct buf text;
-};
-int fsck_owners(struct fsck *f, struct vec *blobs) WARN_UNUSED;
 
 #endif

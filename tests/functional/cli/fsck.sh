@@ -147,6 +147,7 @@ for d in "${others[@]:0:2}"; do
 done
 fsck 2 --deep
 finds "DAMAGE: $dir: 1 cells .* what they held cannot be read"
+finds "all drives are here: restore the objects from a copy, or delete them"
 give_back
 
 # what needs an operator

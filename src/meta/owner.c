@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which names lead to a blob: one pass over the rows that name blobs, from the outside in. What is found is told by its
- * path, percent-encoded where it is not plain.
+ * Which names lead to a blob: one pass over the rows that name blobs, from the outside in. See owner.h.
  */
-#include <stdlib.h>
+#include "meta/owner.h"
+
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/codec.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "meta/fsck_internal.h"
-#include "meta/set_internal.h"
 
-#define DEPTH_MAX 600 /* directories of a key, and then some */
+#define DEPTH_MAX 600    /* directories of a key, and then some */
+#define IDS_MAX (1u << 16) /* blobs, maps and files that lead to one: of what has more copies not all names are found */
+#define FOUND_MAX (1u << 12)
 
 struct owned { /* a blob, map or file: ids are of one kind only */
 	struct hash_node node;
@@ -21,8 +21,8 @@ struct owned { /* a blob, map or file: ids are of one kind only */
 	unsigned blob; /* that it leads to */
 };
 
-struct cont { /* the first part of a long name */
-	uint64_t id, dir;
+struct cont { /* the first part of a long name, that is wanted */
+	uint64_t id, dir; /* dir 0: not known yet */
 	struct str piece; /* in the arena */
 };
 
@@ -34,9 +34,12 @@ struct found {
 };
 
 struct owners {
+	struct meta_set *s;
 	struct vec *blobs; /* struct blob_owner */
-	struct meta_view *v;
+	bool (*go_on)(void *arg);
+	void *arg;
 	struct hash ids;
+	unsigned nids;
 	struct arena arena;
 	struct vec conts, found;
 	int rc;
@@ -61,8 +64,9 @@ static const struct owned *find(const struct owners *o, uint64_t id)
 
 static void mark(struct owners *o, uint64_t id, unsigned blob)
 {
-	if (find(o, id))
+	if (find(o, id) || o->nids == IDS_MAX)
 		return;
+	o->nids++;
 	struct owned *w = arena_zalloc(&o->arena, sizeof *w);
 	w->id = id;
 	w->blob = blob;
@@ -109,11 +113,13 @@ static void on_file(struct owners *o, const struct meta_row *row)
 
 static void add_line(struct owners *o, unsigned blob, struct str text)
 {
-	struct buf *b = &VEC_AT(o->blobs, struct blob_owner, blob)->text;
+	struct blob_owner *b = VEC_AT(o->blobs, struct blob_owner, blob);
 
-	if (b->len)
-		buf_add_char(b, '\n');
-	buf_add_str(b, text);
+	if (b->names++ >= OWNER_NAMES)
+		return;
+	if (b->text.len)
+		buf_add_char(&b->text, '\n');
+	buf_add_str(&b->text, text);
 }
 
 static void on_upart(struct owners *o, const struct meta_row *row)
@@ -130,8 +136,11 @@ static void on_upart(struct owners *o, const struct meta_row *row)
 
 static void push_found(struct owners *o, const struct owned *w, uint64_t dir, struct str piece, bool marker)
 {
+	if (o->found.n == FOUND_MAX) {
+		VEC_AT(o->blobs, struct blob_owner, w->blob)->names++; /* counted, not told */
+		return;
+	}
 	struct found *f = vec_push(&o->found, sizeof *f);
-
 	if (f)
 		*f = (struct found){dir, arena_str(&o->arena, piece), w->blob, marker};
 	else
@@ -158,14 +167,6 @@ static void on_entry(struct owners *o, const struct meta_row *row)
 	if (row->key.len < 8 || row_entry_decode(row->body, &e) < 0)
 		return;
 	struct str piece = str_sub(row->key, 8, row->key.len - 8);
-	if (e.kind == ENTRY_CONT) {
-		struct cont *c = vec_push(&o->conts, sizeof *c);
-		if (c)
-			*c = (struct cont){e.id, id_of(row), arena_str(&o->arena, piece)};
-		else
-			o->rc = -ENOMEM;
-		return;
-	}
 	if (e.kind != ENTRY_OBJECT)
 		return;
 	w = e.flags & ENTRY_LINKED ? find(o, e.id) : in_content(o, e.obj.map, e.obj.extent, e.obj.extents);
@@ -174,7 +175,7 @@ static void on_entry(struct owners *o, const struct meta_row *row)
 }
 
 /* ---- Paths -------------------------------------------------------------------------------------------------------- */
-static const struct cont *cont_of(const struct owners *o, uint64_t id)
+static struct cont *cont_of(const struct owners *o, uint64_t id)
 {
 	for (unsigned i = 0; i < o->conts.n; i++)
 		if (VEC_AT(&o->conts, struct cont, i)->id == id)
@@ -182,44 +183,51 @@ static const struct cont *cont_of(const struct owners *o, uint64_t id)
 	return NULL;
 }
 
-static struct str bucket_name(struct owners *o, uint64_t bucket)
+/* The row of a directory; false: it is none. */
+static bool dir_of(struct meta_view *v, uint64_t id, struct row_dir *ret)
+{
+	struct meta_row row;
+	struct meta_key k;
+
+	key_u64(&k, id);
+	return meta_get_k(v, TABLE_DIR, &k, &row) > 0 && row_dir_decode(row.body, ret) == 0;
+}
+
+static struct str bucket_name(struct owners *o, struct meta_view *v, uint64_t bucket)
 {
 	struct row_bucket b;
 	struct meta_row row;
 	struct meta_key k;
 
 	key_u64(&k, bucket);
-	if (meta_get_k(o->v, TABLE_BUCKET, &k, &row) <= 0 || row_bucket_decode(row.body, &b) < 0)
+	if (meta_get_k(v, TABLE_BUCKET, &k, &row) <= 0 || row_bucket_decode(row.body, &b) < 0)
 		return STR_LIT("?");
 	return arena_str(&o->arena, b.name);
 }
 
 /* "BUCKET/DIR/DIR/", and behind it the first parts of a long name. */
-static void add_dir(struct owners *o, uint64_t id, struct buf *ret)
+static void add_dir(struct owners *o, struct meta_view *v, uint64_t id, struct buf *ret)
 {
 	struct str piece[DEPTH_MAX];
 	bool slash[DEPTH_MAX];
-	struct meta_row row;
-	struct meta_key k;
 	struct row_dir d;
 	unsigned n = 0;
 
 	for (bool top = false; !top && n < DEPTH_MAX; n++) {
 		const struct cont *c = cont_of(o, id);
 		slash[n] = !c;
-		if (c) {
+		if (c && c->dir) {
 			piece[n] = c->piece;
 			id = c->dir;
 			continue;
 		}
-		key_u64(&k, id);
-		if (meta_get_k(o->v, TABLE_DIR, &k, &row) <= 0 || row_dir_decode(row.body, &d) < 0) {
+		if (!dir_of(v, id, &d)) {
 			piece[n] = STR_LIT("?");
 			n++;
 			break;
 		}
 		top = d.parent == 0;
-		piece[n] = top ? bucket_name(o, d.bucket) : arena_str(&o->arena, d.name);
+		piece[n] = top ? bucket_name(o, v, d.bucket) : arena_str(&o->arena, d.name);
 		id = d.parent;
 	}
 	while (n-- > 0) {
@@ -229,38 +237,105 @@ static void add_dir(struct owners *o, uint64_t id, struct buf *ret)
 	}
 }
 
-static void add_paths(struct owners *o)
+static int add_path(struct owners *o, const struct found *f)
 {
+	CLEANUP_VIEW struct meta_view *v = NULL;
 	CLEANUP_BUF struct buf path = BUF_INIT;
-
-	for (unsigned i = 0; i < o->found.n; i++) {
-		const struct found *f = VEC_AT(&o->found, struct found, i);
-		buf_reset(&path);
-		add_dir(o, f->dir, &path);
-		percent_encode(&path, f->piece, true);
-		if (buf_err(&path))
-			o->rc = buf_err(&path);
-		else
-			add_line(o, f->blob, buf_str(&path));
-	}
-}
-
-/* ---- All of it ---------------------------------------------------------------------------------------------------- */
-static int scan(struct owners *o, enum meta_table table, owner_fn fn)
-{
-	struct meta_iter *it;
-	struct meta_row row;
-	int rc = meta_iter_open(o->v, table, &it);
+	int rc = meta_view_open(o->s, &v);
 
 	if (rc < 0)
 		return rc;
-	for (rc = meta_iter_seek(it, "", 0, &row); rc > 0 && o->rc == 0; rc = meta_iter_next(it, &row))
-		fn(o, &row);
-	meta_iter_close(it);
-	return o->rc ? o->rc : MIN(rc, 0);
+	add_dir(o, v, f->dir, &path);
+	percent_encode(&path, f->piece, true);
+	if (!buf_err(&path))
+		add_line(o, f->blob, buf_str(&path));
+	return buf_err(&path);
 }
 
-int fsck_owners(struct fsck *f, struct vec *blobs)
+/* ---- All of it ---------------------------------------------------------------------------------------------------- */
+struct pass {
+	struct owners *o;
+	owner_fn fn;
+};
+
+static int visit(void *arg, const struct meta_row *row)
+{
+	const struct pass *p = arg;
+
+	p->fn(p->o, row);
+	return p->o->rc;
+}
+
+static int scan(struct owners *o, enum meta_table table, owner_fn fn)
+{
+	struct meta_key k = {.len = 0};
+	int rc;
+
+	do {
+		if (o->go_on && !o->go_on(o->arg))
+			return -QE_BUSY;
+		rc = rows_page(o->s, table, &k, visit, &(struct pass){o, fn});
+	} while (rc > 0);
+	return rc;
+}
+
+static void on_cont(struct owners *o, const struct meta_row *row)
+{
+	struct row_entry e;
+
+	if (row->key.len < 8 || row_entry_decode(row->body, &e) < 0 || e.kind != ENTRY_CONT)
+		return;
+	struct cont *c = cont_of(o, e.id);
+	if (!c)
+		return;
+	c->dir = id_of(row);
+	c->piece = arena_str(&o->arena, str_sub(row->key, 8, row->key.len - 8));
+}
+
+/* A name goes on in a continuation when its place is no directory: those that nobody has looked for yet are noted. */
+static int want_conts(struct owners *o, bool *ret_more)
+{
+	CLEANUP_VIEW struct meta_view *v = NULL;
+	struct row_dir d;
+	int rc = meta_view_open(o->s, &v);
+
+	*ret_more = false;
+	for (unsigned i = 0; rc == 0 && i < o->found.n; i++) {
+		uint64_t id = VEC_AT(&o->found, struct found, i)->dir;
+		const struct cont *c = cont_of(o, id);
+		for (unsigned n = 0; c && c->dir && n < DEPTH_MAX; n++, c = cont_of(o, id))
+			id = c->dir;
+		if (c || dir_of(v, id, &d))
+			continue;
+		struct cont *new = vec_push(&o->conts, sizeof *new);
+		if (!new)
+			return -ENOMEM;
+		new->id = id;
+		*ret_more = true;
+	}
+	return rc;
+}
+
+static int find_conts(struct owners *o)
+{
+	bool more = true;
+	int rc = 0;
+
+	while (rc == 0 && more) {
+		rc = want_conts(o, &more);
+		if (rc == 0 && more)
+			rc = scan(o, TABLE_ENTRY, on_cont);
+	}
+	return rc;
+}
+
+static void add_more(struct blob_owner *b)
+{
+	if (b->names > OWNER_NAMES)
+		buf_addf(&b->text, "\nand %u more", b->names - OWNER_NAMES);
+}
+
+int owners_find(struct meta_set *s, struct vec *blobs, bool (*go_on)(void *arg), void *arg)
 {
 	static const struct {
 		enum meta_table table;
@@ -268,23 +343,30 @@ int fsck_owners(struct fsck *f, struct vec *blobs)
 	} pass[] = {
 		{TABLE_MAP, on_map}, {TABLE_FILE, on_file}, {TABLE_UPART, on_upart}, {TABLE_DIR, on_dir}, {TABLE_ENTRY, on_entry},
 	};
-	CLEANUP_VIEW struct meta_view *v = NULL;
-	struct owners o = {.blobs = blobs, .arena = ARENA_INIT};
-	int rc = meta_view_open(f->s, &v);
+	struct owners o = {.s = s, .blobs = blobs, .go_on = go_on, .arg = arg, .arena = ARENA_INIT};
+	int rc = 0;
 
-	o.v = v;
 	hash_init(&o.ids);
 	for (unsigned i = 0; i < blobs->n; i++)
 		mark(&o, VEC_AT(blobs, struct blob_owner, i)->blob, i);
 	for (unsigned i = 0; rc == 0 && i < ARRAY_SIZE(pass); i++)
 		rc = scan(&o, pass[i].table, pass[i].fn);
-	if (rc == 0) {
-		add_paths(&o);
-		rc = o.rc;
-	}
+	if (rc == 0)
+		rc = find_conts(&o);
+	for (unsigned i = 0; rc == 0 && i < o.found.n; i++)
+		rc = add_path(&o, VEC_AT(&o.found, struct found, i));
+	for (unsigned i = 0; rc == 0 && i < blobs->n; i++)
+		add_more(VEC_AT(blobs, struct blob_owner, i));
 	hash_done(&o.ids);
 	arena_free(&o.arena);
 	vec_free(&o.conts);
 	vec_free(&o.found);
 	return rc;
+}
+
+void owners_free(struct vec *blobs)
+{
+	for (unsigned i = 0; i < blobs->n; i++)
+		buf_free(&VEC_AT(blobs, struct blob_owner, i)->text);
+	vec_free(blobs);
 }
