@@ -400,9 +400,27 @@ static json_t *scrub_slot_json(const struct admin_params *a, const struct scrub_
 	return o;
 }
 
+static void add_lost(void *arg, const struct meta_lost_blob *b)
+{
+	json_t *o = json_object(), *objects = json_array();
+	struct str rest = str_of(b->names), line;
+
+	while (rest.len) {
+		const char *end = memchr(rest.p, '\n', rest.len);
+		line = str_sub(rest, 0, end ? (size_t)(end - rest.p) : rest.len);
+		json_array_append_new(objects, json_stringn(line.p, line.len));
+		rest = str_sub(rest, MIN(line.len + 1, rest.len), rest.len - MIN(line.len + 1, rest.len));
+	}
+	json_object_set_new(o, "objects", objects);
+	admin_set_u64(o, "segment", b->segment);
+	admin_set_u64(o, "offset", b->offset);
+	admin_set_u64(o, "bytes", b->bytes);
+	json_array_append_new(arg, o);
+}
+
 int admin_scrub_report(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)
 {
-	json_t *o = json_object(), *drives = json_array();
+	json_t *o = json_object(), *drives = json_array(), *lost = json_array();
 	struct service_info run = {0};
 	struct scrub_report s;
 	struct meta_stats st;
@@ -428,6 +446,9 @@ int admin_scrub_report(const struct admin_params *a, struct op_ctx *ctx, const s
 	for (unsigned i = 0; i < st.n; i++)
 		json_array_append_new(drives, scrub_slot_json(a, &s, i));
 	json_object_set_new(o, "drives", drives);
+	admin_set_u64(o, "unreadable_stripes", scrub_unreadable(&s));
+	admin_set_u64(o, "unreadable_more", scrub_lost(a->scrub, add_lost, lost));
+	json_object_set_new(o, "unreadable", lost);
 	add_progress(o, &p);
 	return admin_dump(o, ret);
 }

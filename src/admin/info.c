@@ -117,6 +117,7 @@ static unsigned drives_in(const struct meta_stats *st)
 
 static json_t *set_json(const struct admin_params *a, const struct meta_stats *st)
 {
+	struct scrub_report scrub;
 	json_t *o = json_object();
 
 	admin_set_u64(o, "drives", st->n);
@@ -130,6 +131,8 @@ static json_t *set_json(const struct admin_params *a, const struct meta_stats *s
 	admin_set_u64(o, "durable_seq", st->durable_seq);
 	admin_set_u64(o, "missing_ranges", st->missing_ranges);
 	admin_set_u64(o, "unavailable_blobs", st->unavailable_blobs);
+	scrub_report(a->scrub, &scrub);
+	admin_set_u64(o, "unreadable_stripes", scrub_unreadable(&scrub));
 	admin_set_u64(o, "degraded_reads", st->degraded_reads);
 	json_t *drives = json_array();
 	for (unsigned i = 0; i < st->n; i++)

@@ -52,6 +52,12 @@ struct erasure_healer *erasure_verifier_new(struct erasure_set *s, erasure_bad_f
 	return h;
 }
 
+void erasure_healer_on_lost(struct erasure_healer *h, erasure_lost_fn fn, void *arg)
+{
+	h->lost = fn;
+	h->lost_arg = arg;
+}
+
 struct erasure_healer *erasure_healer_free(struct erasure_healer *h)
 {
 	if (!h)
@@ -195,6 +201,19 @@ static void tell_bad(struct erasure_healer *h, const struct heal_stripe *st, uin
 	}
 }
 
+static void tell_lost(struct erasure_healer *h, const struct heal_stripe *st, uint32_t made)
+{
+	uint32_t cells = ((1u << h->set->k) - 1) & ~(st->good | made);
+
+	if (h->lost && cells)
+		h->lost(h->lost_arg, &(struct erasure_lost_stripe){
+			.segment = h->seg->info.id,
+			.offset_4k = st->offset_4k,
+			.cell_4k = st->len / DRIVE_BLOCK,
+			.cells = (uint16_t)cells,
+		});
+}
+
 static void mend_stripe(struct heal_window *w, struct heal_stripe *st)
 {
 	struct erasure_healer *h = w->h;
@@ -207,6 +226,8 @@ static void mend_stripe(struct heal_window *w, struct heal_stripe *st)
 		made = decode_short(w, st, want);
 	if (want & ~made)
 		made |= decode_long(w, st, want & ~made);
+	if (want & ~made)
+		tell_lost(h, st, made);
 	if (h->bad) {
 		tell_bad(h, st, want, made);
 		return;

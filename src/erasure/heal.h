@@ -43,6 +43,14 @@ struct erasure_bad_cell {
 };
 typedef void (*erasure_bad_fn)(void *arg, const struct erasure_bad_cell *c);
 struct erasure_healer *erasure_verifier_new(struct erasure_set *s, erasure_bad_fn bad, void *arg);
+/* A stripe that is here in fewer than K good cells: the bytes of these data cells cannot be had now. */
+struct erasure_lost_stripe {
+	uint64_t segment;
+	uint32_t offset_4k, cell_4k;
+	uint16_t cells;
+};
+typedef void (*erasure_lost_fn)(void *arg, const struct erasure_lost_stripe *l);
+void erasure_healer_on_lost(struct erasure_healer *h, erasure_lost_fn fn, void *arg); /* fn: by the calls that are made of it */
 struct erasure_healer *erasure_healer_free(struct erasure_healer *h);
 /* Slots of `write` are those that erasure_healer_add may name; cells of `check` are verified. Slots whose drive is absent
  * or out are left out of both; K others are read when `check` has fewer. -QE_CORRUPT: no such segment, or dead. */

@@ -67,6 +67,8 @@ struct erasure_healer {
 	struct drive_queue *queue;
 	erasure_bad_fn bad; /* NULL: bad cells are written anew */
 	void *bad_arg;
+	erasure_lost_fn lost; /* NULL: nobody is told */
+	void *lost_arg;
 	uint32_t col_bytes;
 	struct heal_window window[HEAL_WINDOWS];
 	unsigned fill; /* the window that is filled */

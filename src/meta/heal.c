@@ -44,6 +44,11 @@ struct meta_healer *meta_healer_free(struct meta_healer *h)
 	return NULL;
 }
 
+void meta_healer_note_lost(struct meta_healer *h, struct meta_lost_list *list)
+{
+	h->lost = list;
+}
+
 void heal_end(struct meta_healer *h)
 {
 	h->eh = erasure_healer_free(h->eh);
@@ -69,8 +74,10 @@ int heal_begin(struct meta_healer *h)
 	h->erasure = meta_erasure_hold(h->s);
 	h->eh = h->bad ? erasure_verifier_new(h->erasure, h->bad, h->arg) : erasure_healer_new(h->erasure);
 	h->told = 0;
-	if (h->eh)
+	if (h->eh) {
+		erasure_healer_on_lost(h->eh, h->lost ? lost_note : NULL, h->lost);
 		return 0;
+	}
 	heal_end(h);
 	return -ENOMEM;
 }

@@ -27,6 +27,36 @@ struct meta_healer;
 struct meta_healer *meta_healer_new(struct meta_set *s, bool (*go_on)(void *arg, uint64_t bytes), void *arg);
 struct meta_healer *meta_healer_free(struct meta_healer *h); /* accepts NULL; returns NULL */
 
+/* ---- What cannot be read ----------------------------------------------------------------------------------------- */
+#define META_LOST_MAX 100
+struct meta_lost { /* stripes that lie one behind the other */
+	uint64_t segment;
+	uint32_t from_4k, to_4k;
+	uint16_t cells; /* data cells that cannot be had */
+};
+struct meta_lost_list {
+	uint64_t stripes; /* all of them */
+	unsigned n;       /* the first META_LOST_MAX runs */
+	struct meta_lost at[META_LOST_MAX];
+};
+/* What the healer meets from now on that is here in too few good cells is added to the list; NULL: to none. */
+void meta_healer_note_lost(struct meta_healer *h, struct meta_lost_list *list);
+
+struct meta_lost_blob {
+	uint64_t segment, offset, bytes; /* in each of its files: where its cells begin; of its own */
+	char *names; /* BUCKET/KEY, percent-encoded, a line each; "": nothing names it */
+};
+struct meta_lost_blobs {
+	unsigned n;
+	uint64_t more; /* that are not told */
+	struct meta_lost_blob at[META_LOST_MAX];
+};
+/* Whose payload it is, by walks over the rows, in pages. On an error *ret is empty. go_on: as of a healer. 0, -QE_BUSY: told
+ * to end, others. */
+int meta_lost_find(struct meta_set *s, const struct meta_lost_list *list, bool (*go_on)(void *arg, uint64_t bytes), void *arg,
+		   struct meta_lost_blobs *ret) WARN_UNUSED;
+void meta_lost_blobs_free(struct meta_lost_blobs *b); /* what it owns */
+
 /* ---- Missing ranges ---------------------------------------------------------------------------------------------- */
 struct meta_heal_slot { /* of the heal of its drive that is under way, or of the last one; known over restarts */
 	uint8_t drive[16];

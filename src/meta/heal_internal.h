@@ -20,6 +20,7 @@ struct meta_healer {
 	struct erasure_healer *eh;
 	uint64_t epoch;
 	bool (*go_on)(void *arg, uint64_t bytes);
+	struct meta_lost_list *lost; /* NULL: nobody wants to know */
 	erasure_bad_fn bad;        /* it only looks, also at a set that takes no writes; NULL: what is bad is made anew */
 	void *arg;                 /* of both */
 	uint64_t told;             /* of the bytes moved */
@@ -47,6 +48,8 @@ bool heal_failed_lately(const struct meta_healer *h, uint64_t segment, unsigned 
 bool heal_note_failed(struct meta_healer *h, uint64_t segment, unsigned slot, const char *why);
 uint32_t heal_slots(struct meta_set *s);  /* drives that are in and can be used */
 uint32_t heal_whole_slots(struct meta_healer *h, uint64_t segment); /* those of them that lack nothing of the segment */
+
+void lost_note(void *arg, const struct erasure_lost_stripe *l); /* lost.c; of a struct meta_lost_list */
 
 /* heal_progress.c */
 void heal_progress_begin(struct meta_set *s, const struct vec *ranges); /* struct heal_range */

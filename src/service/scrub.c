@@ -10,9 +10,11 @@
 #include "base/lock.h"
 #include "base/log.h"
 
-#define REPORT_FORMAT 1
+#define REPORT_FORMAT 2
 #define REPORT_FIXED 68
 #define SLOT_BYTES 24
+#define LOST_FIXED 16
+#define LOST_BYTES 18
 #define SAVE_NS (30 * NS_PER_S) /* between two writes of how far it is */
 
 struct scrub {
@@ -20,11 +22,13 @@ struct scrub {
 	uint64_t period_ns;
 	struct mutex lock; /* LOCK_QUEUE: what follows */
 	struct scrub_report report;
+	struct meta_lost_blobs lost; /* whose report.lost is, once it has ended */
 	bool requested;
 	/* The run's. */
 	struct service_run *run;
 	struct meta_healer *healer;
-	bool loaded;
+	struct meta_lost_list met; /* the segment that is worked on included */
+	bool loaded, named;
 	uint64_t saved_ns; /* mono */
 };
 
@@ -44,6 +48,27 @@ void scrub_report_encode(const struct scrub_report *r, unsigned slots, struct bu
 		buf_put_le64(ret, r->slot[i].repaired);
 		buf_put_le64(ret, r->slot[i].failed);
 	}
+	buf_put_le64(ret, r->lost_before);
+	buf_put_le64(ret, r->lost.stripes);
+	for (unsigned i = 0; i < r->lost.n; i++) {
+		buf_put_le64(ret, r->lost.at[i].segment);
+		buf_put_le32(ret, r->lost.at[i].from_4k);
+		buf_put_le32(ret, r->lost.at[i].to_4k);
+		buf_put_le16(ret, r->lost.at[i].cells);
+	}
+}
+
+static int lost_decode(const uint8_t *p, size_t len, struct scrub_report *r)
+{
+	if (len < LOST_FIXED || (len - LOST_FIXED) % LOST_BYTES || (len - LOST_FIXED) / LOST_BYTES > META_LOST_MAX)
+		return -QE_CORRUPT;
+	r->lost_before = le64_get(p);
+	r->lost.stripes = le64_get(p + 8);
+	r->lost.n = (unsigned)((len - LOST_FIXED) / LOST_BYTES);
+	p += LOST_FIXED;
+	for (unsigned i = 0; i < r->lost.n; i++, p += LOST_BYTES)
+		r->lost.at[i] = (struct meta_lost){le64_get(p), le32_get(p + 8), le32_get(p + 12), le16_get(p + 16)};
+	return 0;
 }
 
 int scrub_report_decode(struct str body, struct scrub_report *ret)
@@ -55,7 +80,7 @@ int scrub_report_decode(struct str body, struct scrub_report *ret)
 	if (body.len < REPORT_FIXED)
 		return -QE_CORRUPT;
 	unsigned slots = le16_get(p + 2);
-	if (le16_get(p) != REPORT_FORMAT || slots > SUPER_MAX_SLOTS || body.len != REPORT_FIXED + slots * SLOT_BYTES)
+	if (le16_get(p) != REPORT_FORMAT || slots > SUPER_MAX_SLOTS || body.len < REPORT_FIXED + slots * SLOT_BYTES)
 		return -QE_CORRUPT;
 	for (unsigned i = 0; i < ARRAY_SIZE(fields); i++)
 		*fields[i] = le64_get(p + 4 + 8 * i);
@@ -65,8 +90,11 @@ int scrub_report_decode(struct str body, struct scrub_report *ret)
 		const uint8_t *at = p + REPORT_FIXED + SLOT_BYTES * i;
 		r.slot[i] = (struct scrub_slot){le64_get(at), le64_get(at + 8), le64_get(at + 16)};
 	}
-	*ret = r;
-	return 0;
+	size_t at = REPORT_FIXED + slots * SLOT_BYTES;
+	int rc = lost_decode(p + at, body.len - at, &r);
+	if (rc == 0)
+		*ret = r;
+	return rc;
 }
 
 static void row_key(struct meta_key *k)
@@ -168,6 +196,7 @@ static void segment_done(void *arg, uint64_t segment, const struct erasure_heale
 		r->slot[i].repaired += h->slot[i].healed;
 		r->slot[i].failed += h->slot[i].failed;
 	}
+	r->lost = s->met;
 	uint64_t segments = r->segments;
 	mutex_unlock(&s->lock);
 	service_run_progress(s->run, segments, 0);
@@ -188,7 +217,7 @@ static bool due(struct scrub *s)
 	if (!s->requested && r->cycle && (r->ended_ns ? now - r->started_ns < s->period_ns : false))
 		return false;
 	if (s->requested || !r->cycle || r->ended_ns)
-		*r = (struct scrub_report){.cycle = r->cycle + 1, .started_ns = now};
+		*r = (struct scrub_report){.cycle = r->cycle + 1, .started_ns = now, .lost_before = scrub_unreadable(r)};
 	s->requested = false;
 	return true;
 }
@@ -214,6 +243,57 @@ static int finish(struct scrub *s)
 	return save(s, META_DURABLE);
 }
 
+static bool all_in(struct scrub *s)
+{
+	struct meta_stats st;
+	unsigned in = 0;
+
+	meta_stats(s->set, &st);
+	for (unsigned i = 0; i < st.n; i++)
+		in += st.state[i] == ISR_IN;
+	return in == st.n;
+}
+
+/* A line for each blob, whose names stand one behind the other. */
+static void tell_lost(struct scrub *s, const struct meta_lost_list *list, const struct meta_lost_blobs *lost)
+{
+	const char *cure = all_in(s) ? "restore it from a copy, or delete it" : "bring back the drives that are out";
+
+	for (unsigned i = 0; i < lost->n; i++) {
+		const struct meta_lost_blob *b = &lost->at[i];
+		CLEANUP_BUF struct buf names = BUF_INIT;
+		for (const char *c = b->names; *c; c++)
+			buf_add_char(&names, *c == '\n' ? ' ' : *c);
+		log_error("scrub", "cannot be read object=\"%s\" segment=%016llx offset=%llu bytes=%llu cure=\"%s\"",
+			  buf_cstr(&names), (unsigned long long)b->segment, (unsigned long long)b->offset,
+			  (unsigned long long)b->bytes, cure);
+	}
+	if (list->stripes)
+		log_error("scrub", "stripes have too few good cells stripes=%llu objects_told=%u more=%llu",
+			  (unsigned long long)list->stripes, lost->n, (unsigned long long)lost->more);
+}
+
+/* Whose the payload is that cannot be read: one walk over the rows that name blobs. */
+static int name_lost(struct scrub *s, bool tell)
+{
+	struct meta_lost_blobs lost;
+	struct scrub_report r;
+
+	scrub_report(s, &r);
+	int rc = meta_lost_find(s->set, &r.lost, go_on, s, &lost);
+	if (rc < 0)
+		return rc;
+	if (tell)
+		tell_lost(s, &r.lost, &lost);
+	mutex_lock(&s->lock);
+	struct meta_lost_blobs old = s->lost;
+	s->lost = lost;
+	s->named = true;
+	mutex_unlock(&s->lock);
+	meta_lost_blobs_free(&old);
+	return 0;
+}
+
 static int walk(struct scrub *s)
 {
 	struct scrub_report r;
@@ -224,6 +304,8 @@ static int walk(struct scrub *s)
 		return -ENOMEM;
 	s->saved_ns = clock_mono_ns();
 	scrub_report(s, &r);
+	s->met = r.lost;
+	meta_healer_note_lost(s->healer, &s->met);
 	int rc = meta_scrub(s->healer, r.position, segment_done, s);
 	if (rc <= 0)
 		return rc < 0 ? rc : save(s, META_ORDERED);
@@ -235,7 +317,8 @@ static int walk(struct scrub *s)
 	s->report.index_copies = check.copies;
 	s->report.index_bad = check.bad;
 	mutex_unlock(&s->lock);
-	return finish(s);
+	rc = name_lost(s, true);
+	return rc < 0 ? rc : finish(s);
 }
 
 int scrub_run(void *arg, struct service_run *r)
@@ -246,9 +329,12 @@ int scrub_run(void *arg, struct service_run *r)
 		return 0;
 	s->run = r;
 	int rc = s->loaded ? 0 : load(s);
-	if (rc == 0 && due(s))
+	bool now = rc == 0 && due(s);
+	if (now)
 		rc = walk(s);
-	return rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME ? 0 : rc;
+	else if (rc == 0 && !s->named)
+		rc = name_lost(s, false); /* of before the start */
+	return rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME || rc == -QE_BUSY ? 0 : rc;
 }
 
 /* ---- The object -------------------------------------------------------------------------------------------------- */
@@ -269,6 +355,7 @@ struct scrub *scrub_free(struct scrub *s)
 	if (!s)
 		return NULL;
 	meta_healer_free(s->healer);
+	meta_lost_blobs_free(&s->lost);
 	mutex_destroy(&s->lock);
 	free(s);
 	return NULL;
@@ -279,6 +366,15 @@ void scrub_request(struct scrub *s)
 	MUTEX_GUARD(&s->lock);
 
 	s->requested = true;
+}
+
+uint64_t scrub_lost(struct scrub *s, void (*fn)(void *arg, const struct meta_lost_blob *b), void *arg)
+{
+	MUTEX_GUARD(&s->lock);
+
+	for (unsigned i = 0; i < s->lost.n; i++)
+		fn(arg, &s->lost.at[i]);
+	return s->lost.more;
 }
 
 void scrub_report(struct scrub *s, struct scrub_report *ret)

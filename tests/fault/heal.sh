@@ -178,3 +178,53 @@ for pair in "1 4" "1 2" "2 4"; do
 		mv "$TEST_DIR/away$d" "$(drive "$d")"
 	done
 done
+
+# when more is bad of an object than parity can give back, then a scrub names it, in the report and once in the log
+# OBJECT: a byte of three of its four cells
+spoil() {
+	local dir file offset
+	"$QUOIN" admin inspect --json heal "$1" | jq -r '.extents[0].blob as $b | $b.cells | sort_by(.holds_blob != true) | .[:3][] |
+		"\(.drive) \($b.file) \($b.offset + ($b.offset_in_cell // 0) + 10)"' >"$TEST_DIR/cells"
+	while read -r dir file offset; do
+		flip "$dir/$file" "$offset"
+	done <"$TEST_DIR/cells"
+}
+unreadable() {
+	"$QUOIN" admin scrub report --json | jq -c '[.unreadable[].objects[]] | sort'
+}
+launch_quoin
+wait_ready
+long=dir/$(printf 'l%.0s' $(seq 900))
+s3curl "/heal/$long" -T "$TEST_DIR/data/large2"
+for i in small1 large1 "$long"; do
+	spoil "$i"
+done
+: >"$QUOIN_LOG"
+assert_fails "$QUOIN" admin scrub start
+lost=$(unreadable)
+for f in "$TEST_DIR"/data/* "$TEST_DIR/data/$long"; do
+	key=${f#"$TEST_DIR/data/"}
+	if s3curl "/heal/$key" -f -o "$TEST_DIR/back"; then
+		assert_eq "$(jq "index(\"heal/$key\")" <<<"$lost")" null "that $key is among what cannot be read"
+	else
+		[ "$(jq "index(\"heal/$key\")" <<<"$lost")" != null ] || fail "$key cannot be read, and nobody says so: $lost"
+	fi
+done
+for i in small1 large1 "$long"; do
+	[ "$(jq "index(\"heal/$i\")" <<<"$lost")" != null ] || fail "$i is not among $lost"
+done
+assert_eq "$(admin_info .set.unreadable_stripes)" 3 "unreadable stripes"
+assert_eq "$(grep -c 'cannot be read object="heal/large1" .* cure="restore it from a copy, or delete it"' "$QUOIN_LOG")" 1 \
+	"lines that name it"
+restart_quoin
+known_again() {
+	[ "$(unreadable)" = "$lost" ]
+}
+expect_within 30 known_again
+assert_eq "$(admin_info .set.unreadable_stripes)" 3 "unreadable stripes after a restart"
+for i in "$TEST_DIR"/data/* "$long"; do
+	s3curl "/heal/${i#"$TEST_DIR/data/"}" -X DELETE
+done
+"$QUOIN" admin scrub start
+assert_eq "$(unreadable)" "[]" "objects that cannot be read, once they are deleted"
+assert_eq "$(admin_info .set.unreadable_stripes)" 0 "unreadable stripes then"

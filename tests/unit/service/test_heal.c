@@ -117,16 +117,24 @@ static void report_bytes(void **state)
 	                    back;
 
 	r.slot[1] = (struct scrub_slot){.bad = 9, .repaired = 10, .failed = 11};
+	r.lost_before = 12;
+	r.lost = (struct meta_lost_list){.stripes = 13, .n = 1};
+	r.lost.at[0].segment = 14;
+	r.lost.at[0].from_4k = 15;
+	r.lost.at[0].to_4k = 16;
+	r.lost.at[0].cells = 17;
 	scrub_report_encode(&r, 2, &b);
-	assert_int_equal(b.len, 68 + 2 * 24);
-	assert_memory_equal(b.data, "\1\0\2\0\3\0\0\0\0\0\0\0", 12);
+	assert_int_equal(b.len, 68 + 2 * 24 + 16 + 18);
+	assert_memory_equal(b.data + 68 + 2 * 24, "\14\0\0\0\0\0\0\0\15\0\0\0\0\0\0\0", 16);
+	assert_memory_equal(b.data + 68 + 2 * 24 + 16, "\16\0\0\0\0\0\0\0\17\0\0\0\20\0\0\0\21\0", 18);
+	assert_memory_equal(b.data, "\2\0\2\0\3\0\0\0\0\0\0\0", 12);
 	assert_memory_equal(b.data + 28, "\x08\7\6\5\4\3\2\1", 8);
 	assert_int_equal(b.data[60], 7);
 	assert_int_equal(b.data[68 + 24], 9);
 	assert_int_equal(scrub_report_decode(buf_str(&b), &back), 0);
 	assert_memory_equal(&back, &r, sizeof r);
 	assert_int_equal(scrub_report_decode(str_sub(buf_str(&b), 0, b.len - 1), &back), -QE_CORRUPT);
-	b.data[0] = 2;
+	b.data[0] = 1;
 	assert_int_equal(scrub_report_decode(buf_str(&b), &back), -QE_CORRUPT);
 	assert_int_equal(scrub_report_decode((struct str){"", 0}, &back), -QE_CORRUPT);
 }
@@ -174,6 +182,51 @@ static void scrub_repairs_reports_and_rests(void **state)
 	fixture_end(&sc.f);
 }
 
+static void count_lost(void *arg, const struct meta_lost_blob *b)
+{
+	unsigned *n = arg;
+
+	assert_int_equal(b->offset, 4096);
+	assert_int_equal(b->bytes, 700000);
+	assert_string_equal(b->names, "b/d0/k0");
+	++*n;
+}
+
+static void expect_lost(struct scene *sc, unsigned n)
+{
+	struct scrub_report r;
+	unsigned told = 0;
+
+	run(sc, 1);
+	scrub_report(sc->scrub, &r);
+	assert_int_equal(scrub_unreadable(&r), n);
+	assert_int_equal(r.lost.n, n);
+	assert_int_equal(scrub_lost(sc->scrub, count_lost, &told), 0);
+	assert_int_equal(told, n);
+}
+
+/* Three of four cells of a stripe are bad: known over a restart, until a scrub finds nothing any more. */
+static void what_cannot_be_read_is_known(void **state)
+{
+	struct scene sc;
+
+	scene_open(&sc);
+	for (unsigned slot = 0; slot < 3; slot++)
+		rot_first_cell(sc.f.s, sc.f.root, slot);
+	services_open(&sc, 3600 * NS_PER_S);
+	expect_lost(&sc, 1);
+	services_close(&sc);
+	fixture_close(&sc.f);
+	fixture_reopen(&sc.f, ALL(&sc.f));
+	services_open(&sc, 3600 * NS_PER_S);
+	expect_lost(&sc, 1);
+	assert_int_equal(drop(&sc.f, 0), 0);
+	scrub_request(sc.scrub);
+	expect_lost(&sc, 0);
+	services_close(&sc);
+	fixture_end(&sc.f);
+}
+
 static void scrub_goes_on_where_it_was(void **state)
 {
 	struct scrub_report r = {.cycle = 5, .started_ns = 1, .segments = 1000, .position = UINT64_MAX};
@@ -205,6 +258,7 @@ int main(void)
 		cmocka_unit_test(missing_cells_are_filled_and_told),
 		cmocka_unit_test(report_bytes),
 		cmocka_unit_test(scrub_repairs_reports_and_rests),
+		cmocka_unit_test(what_cannot_be_read_is_known),
 		cmocka_unit_test(scrub_goes_on_where_it_was),
 	};
 
