@@ -65,8 +65,10 @@ fills_nearly() {
 	[ "$free" -le 64 ] || dd if=/dev/zero of="$(drive "$1")/filler" bs=1M count=$((free - 64)) status=none
 	away[$1]=empties
 }
+# Flushed: a disk that dies next would have it again.
 empties() {
 	rm -f "$(drive "$1")/filler"
+	sync -f "$(drive "$1")"
 }
 freezes() {
 	fsfreeze -f "$(drive "$1")" && away[$1]=thaws

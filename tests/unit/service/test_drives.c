@@ -25,14 +25,16 @@ static char path[4][96];
 
 static int open_drive(void *arg, const char *p, struct drive **ret)
 {
+	int number = p[strlen(p) - 1] - '0';
+
 	__atomic_fetch_add(&opens, 1, __ATOMIC_RELAXED);
-	while (__atomic_load_n(&hangs, __ATOMIC_RELAXED) == p[strlen(p) - 1] - '0')
+	while (__atomic_load_n(&hangs, __ATOMIC_RELAXED) == number)
 		clock_sleep_ns(NS_PER_MS);
 	int rc = drive_posix_open(p, ret);
-	if (rc == 0)
-		(*ret)->root_disk = on_root >> (p[strlen(p) - 1] - '0') & 1;
-	if (rc == 0)
-		(*ret)->mount_point = mounted >> (p[strlen(p) - 1] - '0') & 1;
+	if (rc == 0 && number >= 0 && number < 4) {
+		(*ret)->root_disk = on_root >> number & 1;
+		(*ret)->mount_point = mounted >> number & 1;
+	}
 	return rc;
 }
 
