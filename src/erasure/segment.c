@@ -259,12 +259,34 @@ bool erasure_segment_get(struct erasure_set *s, uint64_t segment, struct segment
 	return seg;
 }
 
+static bool in_use(const struct segment *seg)
+{
+	return seg->pins || __atomic_load_n(&seg->claim->n, __ATOMIC_ACQUIRE) > 1;
+}
+
 bool erasure_segment_in_use(struct erasure_set *s, uint64_t segment)
 {
 	MUTEX_GUARD(&s->lock);
 	const struct segment *seg = segment_find_locked(s, segment);
 
-	return seg && (seg->pins || __atomic_load_n(&seg->claim->n, __ATOMIC_ACQUIRE) > 1);
+	return seg && in_use(seg);
+}
+
+void erasure_segments_in_use(struct erasure_set *s, void (*fn)(void *arg, const struct segment_info *info), void *arg)
+{
+	mutex_lock(&s->lock);
+	struct segment_info *found = calloc(s->segments.count + 1, sizeof *found);
+	size_t n = 0;
+	ASSERT(found);
+	LIST_FOREACH (it, &s->lru) {
+		const struct segment *seg = LIST_ENTRY(it, struct segment, lru);
+		if (in_use(seg))
+			found[n++] = seg->info;
+	}
+	mutex_unlock(&s->lock);
+	for (size_t i = 0; i < n; i++)
+		fn(arg, &found[i]);
+	free(found);
 }
 
 uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment)

@@ -119,6 +119,8 @@ uint32_t erasure_segment_absent(struct erasure_set *s, uint64_t segment, uint32_
 /* Somebody reads or writes it, or a blob in it waits for its row. Of a sealed segment that nobody uses and no row names a
  * blob of, nobody will. */
 bool erasure_segment_in_use(struct erasure_set *s, uint64_t segment);
+/* Each of those, without a lock. */
+void erasure_segments_in_use(struct erasure_set *s, void (*fn)(void *arg, const struct segment_info *info), void *arg);
 /* Forgets a dead segment and unlinks its files (its `dead` row is durable). -EBUSY: a reader or writer is in it;
  * absent files are no error; the first error of a drive is returned when all have been tried. */
 int erasure_segment_remove(struct erasure_set *s, uint64_t segment) WARN_UNUSED;

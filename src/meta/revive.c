@@ -317,6 +317,28 @@ static void tell(struct meta_set *s)
 		s->p.reset(s->p.arg);
 }
 
+static void take_over(void *arg, const struct segment_info *info)
+{
+	struct meta_set *s = arg;
+	struct segment_info known, full = *info;
+
+	if (erasure_segment_get(s->erasure, info->id, &known))
+		return;
+	full.state = SEGMENT_SEALED;
+	full.sealed_4k = full.size_4k;
+	(void)!erasure_segment_add(s->erasure, &full);
+}
+
+/* Files that no row names go, but for what an open file has written and not published: it is read from there. Such segments
+ * stay known until the next start. */
+static void clean_up(struct meta_set *s)
+{
+	for (unsigned i = 0; i < s->retired.n; i++)
+		erasure_segments_in_use(*VEC_AT(&s->retired, struct erasure_set *, i), take_over, s);
+	reclaim_orphans(s);
+	retired_free(s, false);
+}
+
 static void finish(struct meta_set *s, struct meta_set *t, struct index *old[])
 {
 	uint64_t since = clock_mono_ns();
@@ -330,8 +352,7 @@ static void finish(struct meta_set *s, struct meta_set *t, struct index *old[])
 	for (unsigned i = 0; i < s->n; i++)
 		index_close(old[i]);
 	attempt_free(t);
-	retired_free(s, false);
-	reclaim_orphans(s);
+	clean_up(s);
 }
 
 int meta_set_revive(struct meta_set *s, struct drive *drives[SUPER_MAX_SLOTS], struct op_ctx *ctx)
