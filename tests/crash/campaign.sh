@@ -276,7 +276,7 @@ play_round() {
 		short_while
 	done
 	short_while
-	quoin_runs || fail "quoin ended by itself; $(where)"
+	runs "$QUOIN_PID" || fail "quoin ended by itself; $(where)"
 	if [ "$end" = kill ] || [ "$end" = power ]; then
 		end_daemon "$end"
 		end_model

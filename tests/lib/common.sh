@@ -118,6 +118,19 @@ pause() {
 	read -r -t "$1" -u "$PAUSE_FD" || true
 }
 
+# It has not ended. One that bash has not waited for yet has, and bash may be slow to: process numbers are used again.
+runs() {
+	local stat
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+	stat=${stat##*) }
+	[ "${stat%% *}" != Z ]
+}
+ended() {
+	while runs "$1"; do
+		pause 0.05
+	done
+}
+
 # --- cleaning up -----------------------------------------------------------------------------------------------------
 
 # on_exit COMMAND: runs last come, first served, also when the test fails.
@@ -146,7 +159,7 @@ cleanup() {
 		eval "$command"
 	done
 	if [ -n "$QUOIN_PID" ]; then
-		if [ "$rc" -ne 0 ] && ! quoin_runs; then
+		if [ "$rc" -ne 0 ] && ! runs "$QUOIN_PID"; then
 			echo "quoin is not running any more" >&2
 		fi
 		kill -KILL "$QUOIN_PID" 2>/dev/null
@@ -204,7 +217,7 @@ ready() {
 wait_ready() {
 	local deadline=$((SECONDS + ${1:-60}))
 	until ready; do
-		if ! quoin_runs; then
+		if ! runs "$QUOIN_PID"; then
 			wait "$QUOIN_PID" || true
 			QUOIN_PID=
 			fail "quoin ended before it was ready"
@@ -242,20 +255,12 @@ start_quoin() {
 	wait_ready
 }
 
-# It has not ended. One that bash has not waited for yet has, and bash may be slow to: process numbers are used again.
-quoin_runs() {
-	local stat
-	{ read -r stat <"/proc/$QUOIN_PID/stat"; } 2>/dev/null || return 1
-	stat=${stat##*) }
-	[ "${stat%% *}" != Z ]
-}
-
 # Ends it by SIGTERM; it must drain, unmount and exit with 0.
 stop_quoin() {
 	local limit=${1:-60} deadline rc=0
 	deadline=$((SECONDS + limit))
 	kill -TERM "$QUOIN_PID"
-	while quoin_runs; do
+	while runs "$QUOIN_PID"; do
 		[ "$SECONDS" -lt "$deadline" ] || fail "quoin did not stop within $limit s"
 		pause 0.02
 	done
@@ -394,7 +399,7 @@ start_load() {
 }
 stop_load() {
 	exec {LOAD_FEED}>&-
-	tail --pid="$LOAD_PID" -f /dev/null
+	ended "$LOAD_PID"
 	cat "$TEST_DIR/load.out"
 	if grep -q -E 'FAIL|Traceback' "$TEST_DIR/load.out"; then
 		fail "the load saw something wrong"
@@ -413,7 +418,7 @@ start_model() {
 }
 end_model() {
 	exec {MODEL_FEED}>&-
-	tail --pid="$MODEL_PID" -f /dev/null
+	ended "$MODEL_PID"
 	MODEL_SAID=$(grep -v '^running' "$TEST_DIR/model.out" || true)
 	echo "    $MODEL_SAID"
 	if [[ $MODEL_SAID =~ FAIL|Traceback ]]; then
