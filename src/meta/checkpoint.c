@@ -143,7 +143,7 @@ int supers_save(struct meta_set *s)
 	uint32_t failed = supers_put(s, in);
 	if (!failed)
 		return 0;
-	slots_note(s, failed, "its superblock cannot be written");
+	slots_note_failed(s, failed, "its superblock cannot be written");
 	__atomic_fetch_or(&s->slot_errors, failed, __ATOMIC_SEQ_CST);
 	meta_drive(s);
 	return meta_sync(s);

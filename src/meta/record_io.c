@@ -82,7 +82,7 @@ int record_place(struct meta_set *s, uint32_t len, bool control)
 	if (!control && journal_room(j) <= journal_reserve(j))
 		return -QE_FULL;
 	int rc = journal_prepare(j, j->cur ? j->cur->log + 1 : s->start.log, &failed);
-	slots_note(s, failed, "a log file cannot be made");
+	slots_note_failed(s, failed, "a log file cannot be made");
 	s->fail_mask |= failed & s->in_mask;
 	if (failed & s->join_mask)
 		isr_joiner_fails(s, "making a log file", -EIO);

@@ -125,7 +125,7 @@ static void tick_prepare(struct meta_set *s)
 	if (!wanted)
 		return;
 	if (journal_prepare(j, next, &failed) == 0 && failed) {
-		slots_note(s, failed, "a log file cannot be made");
+		slots_note_failed(s, failed, "a log file cannot be made");
 		__atomic_fetch_or(&s->slot_errors, failed, __ATOMIC_SEQ_CST);
 		set_kick(s);
 	}

@@ -512,6 +512,7 @@ void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d); /* (C, 
 /* Keeps the first reason since the slot was well. */
 void slot_note(struct meta_set *s, unsigned slot, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void slots_note(struct meta_set *s, uint32_t slots, const char *why);
+void slots_note_failed(struct meta_set *s, uint32_t slots, const char *what); /* and the drive's last error */
 /* "0,1,3", for who reads the log; "none". Returns its buffer. */
 #define SLOTS_TEXT 48
 const char *slots_text(uint32_t slots, char ret[SLOTS_TEXT]);

@@ -47,6 +47,19 @@ void slots_note(struct meta_set *s, uint32_t slots, const char *why)
 			slot_note(s, i, "%s", why);
 }
 
+void slots_note_failed(struct meta_set *s, uint32_t slots, const char *what)
+{
+	struct drive_stats st;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		CLEANUP_DRIVE struct drive *d = slots & 1u << i ? meta_drive_of(s, i) : NULL;
+		if (!d)
+			continue;
+		drive_stats(d, &st);
+		slot_note(s, i, "%s: %s", what, st.last_error);
+	}
+}
+
 const char *slots_text(uint32_t slots, char ret[SLOTS_TEXT])
 {
 	unsigned len = 0;
