@@ -265,10 +265,14 @@ static int note_orphan(void *arg, const char *name)
 		return 0;
 	uint64_t id = be64_get(raw);
 	mutex_lock(&o->s->writer);
-	bool alive = segment_is_alive(o->s, id);
+	int state = segment_row_state(o->s, id);
 	writer_unlock(o->s);
-	/* What this process made may not be named yet, what is dead may still be read. */
-	if (alive || erasure_segment_known(o->erasure, id))
+	if (state >= 0 && state != SEGMENT_DEAD)
+		return 0;
+	/* What is dead may still be read, what this process made may not be named yet. Of what was made before the erasure set
+	 * may know more than there is by now: recovery looks at an index copy that is behind. */
+	bool before = state < 0 && id_epoch(id) < o->s->start_epoch;
+	if (!before && erasure_segment_known(o->erasure, id))
 		return 0;
 	char *at = vec_push(&o->names, NAME_BYTES);
 	if (at)

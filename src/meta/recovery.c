@@ -700,7 +700,7 @@ static int serve_writable(struct recovery *r)
 		return 1;
 	erasure_set_writers(s->erasure, slots);
 	ids_begin(s, r->epoch);
-	s->reign_epoch = r->epoch;
+	s->start_epoch = s->reign_epoch = r->epoch;
 	s->last_record_ns = clock_mono_ns();
 	s->hold_checkpoint = r->unavailable > 0;
 	__atomic_store_n(&s->checkpoint_seq, r->replay_from, __ATOMIC_RELAXED);

@@ -255,6 +255,8 @@ static void exchange(struct meta_set *s, struct meta_set *t, struct index *old[]
 	take_journal(s, t);
 	__atomic_store_n(&s->epoch, epoch, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->next_id, t->next_id, __ATOMIC_SEQ_CST);
+	if (!s->start_epoch) /* it started read-only */
+		s->start_epoch = epoch;
 	__atomic_store_n(&s->index_bad, t->index_bad, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->slot_errors, t->slot_errors, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->checkpoint_seq, t->checkpoint_seq, __ATOMIC_RELAXED);

@@ -529,11 +529,11 @@ struct segment_known *segment_note(struct meta_set *s, const struct segment_info
 	return ss;
 }
 
-bool segment_is_alive(struct meta_set *s, uint64_t id)
+int segment_row_state(struct meta_set *s, uint64_t id)
 {
 	const struct segment_known *ss = segment_find(s, id);
 
-	return ss && ss->info.state != SEGMENT_DEAD;
+	return ss ? ss->info.state : -ENOENT;
 }
 
 void segment_forget(struct meta_set *s, uint64_t id)

@@ -141,7 +141,7 @@ void group_begin(struct group *g, uint64_t first_seq);
 /* Orders b behind those before, or -QE_CONFLICT, ...: then nothing has changed. */
 int group_add(struct group *g, struct meta_batch *b) WARN_UNUSED;
 /* What the set knows of a segment; known: from its row. (W) */
-bool segment_is_alive(struct meta_set *s, uint64_t id); /* a row names it that does not call it dead */
+int segment_row_state(struct meta_set *s, uint64_t id); /* enum segment_state; -ENOENT: no row names it */
 void segment_forget(struct meta_set *s, uint64_t id);
 struct segment_known *segment_note(struct meta_set *s, const struct segment_info *info, bool known);
 /* All rows are sealed; appends the batches (not the crcs of payload cells). */
@@ -283,6 +283,7 @@ struct meta_set {
 	bool writable;            /* atomic */
 	bool killed;              /* atomic */
 	bool has_loop;            /* atomic */
+	uint64_t start_epoch;     /* of this process's first id; 0: it never wrote */
 	uint64_t reign_epoch;     /* atomic; blobs in segments of epochs before it are not taken: recovery did not look at them */
 	uint64_t durable_floor;   /* recovery: so much is durable, whatever is found; 0: not known */
 	uint64_t next_id;         /* atomic: whole ids, of this epoch */

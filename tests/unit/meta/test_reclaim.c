@@ -109,6 +109,32 @@ static void what_died_while_a_drive_was_away_goes(void **state)
 	fixture_end(&f);
 }
 
+/* Also when an index copy still knows the segment, whose row goes in the journal behind it: recovery meets both. */
+static void what_died_before_a_start_goes_from_a_drive_that_was_away(void **state)
+{
+	struct fixture f;
+
+	fixture_start(&f, 4, 2, false);
+	f.p.segment_size = 1u << 20;
+	fixture_reopen(&f, ALL(&f));
+	for (unsigned i = 1; i <= 6; i++)
+		assert_int_equal(put_large(&f, META_DURABLE, i, i, 900000), 0);
+	assert_int_equal(meta_checkpoint(f.s), 0);
+	fixture_close(&f);
+	fixture_reopen(&f, ALL(&f) & ~(1u << 3));
+	for (unsigned i = 2; i <= 6; i++)
+		assert_int_equal(drop(&f, i), 0);
+	for (unsigned i = 0; i < 3 && segment_files(&f, 1u << 0) > 2; i++)
+		assert_int_equal(meta_checkpoint(f.s), 0);
+	fixture_kill(&f);
+	fixture_reopen(&f, ALL(&f));
+	assert_true(segment_files(&f, 1u << 3) > segment_files(&f, 1u << 0));
+	reclaim_orphans(f.s);
+	assert_int_equal(segment_files(&f, 1u << 3), segment_files(&f, 1u << 0));
+	assert_int_equal(check_blob(&f, 1, 1, 900000), 1);
+	fixture_end(&f);
+}
+
 /* Bytes that the segment files of a slot take. */
 struct taken {
 	const char *dir;
@@ -384,6 +410,7 @@ int main(void)
 		cmocka_unit_test(dead_segments_are_unlinked),
 		cmocka_unit_test(segments_without_rows_are_unlinked),
 		cmocka_unit_test(what_died_while_a_drive_was_away_goes),
+		cmocka_unit_test(what_died_before_a_start_goes_from_a_drive_that_was_away),
 		cmocka_unit_test(rest_of_a_sealed_segment_comes_back),
 		cmocka_unit_test(rest_on_a_drive_that_was_away),
 		cmocka_unit_test(a_healed_file_ends_with_its_segment),
