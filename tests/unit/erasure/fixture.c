@@ -271,3 +271,15 @@ unsigned blob_slot(const struct erasure_blob *b, unsigned cell)
 {
 	return (cell + b->info.rotation) % b->info.n;
 }
+
+void drop_caches(struct fixture *f)
+{
+	for (unsigned s = 0; s < f->n; s++)
+		assert_int_equal(erasure_slot_settle(f->set, s), 0);
+}
+
+void drives_out(struct fixture *f, uint32_t slots)
+{
+	for (unsigned s = 0; s < f->n; s++)
+		drive_set_out(f->drive[s], slots >> s & 1, "test");
+}

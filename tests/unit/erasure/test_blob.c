@@ -229,18 +229,6 @@ static int blob_read_cached(struct fixture *f, const struct erasure_blob *b, uin
 	return erasure_read(f->set, &at, start, len, dst, DRIVE_NOWAIT, met);
 }
 
-static void drop_caches(struct fixture *f)
-{
-	for (unsigned s = 0; s < f->n; s++)
-		assert_int_equal(erasure_slot_settle(f->set, s), 0);
-}
-
-static void drives_out(struct fixture *f, uint32_t slots)
-{
-	for (unsigned s = 0; s < f->n; s++)
-		drive_set_out(f->drive[s], slots >> s & 1, "test");
-}
-
 static bool lacks_data(const struct fixture *f, const struct erasure_blob *b, uint32_t lost)
 {
 	bool ret = false;

@@ -218,18 +218,6 @@ static void cached_reads_do_not_wait(void **state)
 	fixture_end(&f);
 }
 
-static void drop_caches(struct fixture *f)
-{
-	for (unsigned s = 0; s < f->n; s++)
-		assert_int_equal(erasure_slot_settle(f->set, s), 0);
-}
-
-static void drives_out(struct fixture *f, uint32_t slots)
-{
-	for (unsigned s = 0; s < f->n; s++)
-		drive_set_out(f->drive[s], slots >> s & 1, "test");
-}
-
 /* Without waiting; what somebody dropped from the machine's page cache since is read in again. */
 static int packed_read_kept(struct fixture *f, const struct packed *p, struct packed_blob *b, uint32_t start, uint32_t len,
                             uint8_t *dst, bool *degraded)
