@@ -109,21 +109,27 @@ static void take_drive(struct meta_set *s, struct drive *d, const struct identit
 
 /* W and R by the geometry. An operator who gives drives up says that none of them will be seen again: then W may be what is
  * left, and K drives are enough. R stays, for what was promised before. */
+static unsigned write_quorum(const struct meta_set *s)
+{
+	unsigned w = s->k + (s->n == 2 * s->m);
+
+	return MAX(s->k, MIN(w, s->n - (unsigned)__builtin_popcount(s->given_up)));
+}
+
 static void set_geometry(struct meta_set *s, unsigned n, unsigned m)
 {
 	s->n = n;
 	s->m = m;
 	s->k = n - m;
 	s->ncell = n;
-	s->w = n - m + (n == 2 * m ? 1 : 0);
-	s->r = n - s->w + 1;
-	s->w = MAX(s->k, MIN(s->w, n - (unsigned)__builtin_popcount(s->given_up)));
+	s->r = m + (n != 2 * m);
+	s->w = write_quorum(s);
 }
 
 void slots_give_up(struct meta_set *s, uint32_t slots)
 {
 	s->given_up = slots;
-	set_geometry(s, s->n, s->m);
+	__atomic_store_n(&s->w, write_quorum(s), __ATOMIC_RELAXED);
 	if (s->erasure)
 		erasure_set_need(s->erasure, s->w);
 }

@@ -225,7 +225,8 @@ struct waiting_thread;
 
 struct meta_set {
 	struct meta_params p;
-	unsigned n, k, m, w, r, ncell; /* w: (W) */
+	unsigned n, k, m, r, ncell;
+	unsigned w;               /* (W); atomic for who only looks */
 	uint32_t given_up;        /* (W) slots whose drives an operator says are lost; until another one is in */
 	uint8_t deployment[16], boot[16];
 	struct set_slot slot[SUPER_MAX_SLOTS];

@@ -69,6 +69,7 @@ static void spaces_look(struct meta_set *s, struct spaces *ret)
 /* As much as a write quorum of drives has. */
 static uint64_t quorum_left(const struct meta_set *s, const struct spaces *sp)
 {
+	unsigned w = __atomic_load_n(&s->w, __ATOMIC_RELAXED);
 	uint64_t ret = 0;
 
 	for (uint32_t m = sp->known; m; m &= m - 1) {
@@ -76,7 +77,7 @@ static uint64_t quorum_left(const struct meta_set *s, const struct spaces *sp)
 		unsigned with = 0;
 		for (uint32_t o = sp->known; o; o &= o - 1)
 			with += sp->left[__builtin_ctz(o)] >= left;
-		if (with >= s->w)
+		if (with >= w)
 			ret = MAX(ret, left);
 	}
 	return ret;
