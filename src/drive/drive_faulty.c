@@ -195,6 +195,7 @@ static int write_locked(struct faulty_file *ff, const void *p, size_t len, uint6
 		off += DRIVE_BLOCK;
 		break;
 	case FAULT_NONE:
+	case FAULT_COLD:
 	case FAULT_HANG:
 		break;
 	}
@@ -221,8 +222,11 @@ static int sync_locked(struct faulty_file *ff, enum fault_kind kind)
 static int faulty_pread(struct drive_file *f, void *p, size_t len, uint64_t off, unsigned flags)
 {
 	MUTEX_GUARD(bench_lock(f->drive));
+	enum fault_kind kind = judge_wait_locked(faulty_drive(f->drive), f->name, DRIVE_IO_READ);
 
-	return read_locked(faulty_file(f), p, len, off, judge_wait_locked(faulty_drive(f->drive), f->name, DRIVE_IO_READ));
+	if (kind == FAULT_COLD && flags & DRIVE_NOWAIT)
+		return -EAGAIN;
+	return read_locked(faulty_file(f), p, len, off, kind);
 }
 
 static int faulty_pwrite(struct drive_file *f, const void *p, size_t len, uint64_t off, unsigned flags)
@@ -256,6 +260,7 @@ static int faulty_punch(struct drive_file *f, uint64_t off, uint64_t len)
 
 	switch (judge_wait_locked(faulty_drive(f->drive), f->name, DRIVE_IO_WRITE)) {
 	case FAULT_NONE:
+	case FAULT_COLD:
 	case FAULT_HANG:
 	case FAULT_MISDIRECTED:
 		return image_zero(ff->image, ff->fd, off, len);

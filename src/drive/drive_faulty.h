@@ -11,7 +11,7 @@
  * fault_bench_rule(b, NULL), unless the rules shall go on; open them again. A path keeps its slot, which
  * is the order of the first opens, also when another directory stands there.
  *
- * It knows only what goes through it: index/ does not. No O_DIRECT; DRIVE_NOWAIT reads wait.
+ * It knows only what goes through it: index/ does not. No O_DIRECT; DRIVE_NOWAIT reads wait, unless FAULT_COLD.
  */
 #ifndef QUOIN_DRIVE_DRIVE_FAULTY_H
 #define QUOIN_DRIVE_DRIVE_FAULTY_H
@@ -30,6 +30,7 @@ enum fault_kind {
 	FAULT_LOST,        /* this write reports success and does nothing, also when synced */
 	FAULT_MISDIRECTED, /* this write goes 4 KiB too far */
 	FAULT_ENOSPC,
+	FAULT_COLD,        /* this read is not in the page cache: -EAGAIN with DRIVE_NOWAIT, any other is as ever */
 	FAULT_HANG         /* asynchronous I/O does not begin until fault_bench_release; other calls do not return */
 };
 

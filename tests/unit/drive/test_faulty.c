@@ -340,6 +340,20 @@ static void a_failed_write_and_a_full_drive_change_nothing(void **state)
 	assert_false(testdir_exists(dir, "seg/1"));
 }
 
+static void a_cold_read_says_so_to_who_may_not_wait(void **state)
+{
+	uint8_t p[DRIVE_BLOCK];
+
+	assert_int_equal(put('c', 1, 0), 0);
+	rule(FAULT_COLD, DRIVE_IO_READ, 1, false);
+	assert_int_equal(drive_pread(f, p, sizeof p, DRIVE_BLOCK, DRIVE_NOWAIT), -EAGAIN);
+	assert_int_equal(drive_pread(f, p, sizeof p, DRIVE_BLOCK, 0), 0);
+	assert_int_equal(p[0], 'c');
+	assert_int_equal(drive_pread(f, p, sizeof p, DRIVE_BLOCK, DRIVE_NOWAIT), -EAGAIN);
+	fault_bench_rule(b, NULL);
+	assert_int_equal(drive_pread(f, p, sizeof p, DRIVE_BLOCK, DRIVE_NOWAIT), 0);
+}
+
 static void a_failed_sync_loses_its_pages(void **state)
 {
 	assert_int_equal(put('f', 1, DRIVE_DSYNC), 0);
@@ -563,6 +577,7 @@ int main(void)
 		FTEST(ops_are_counted_as_rules_do),
 		FTEST(rules_match_slot_name_and_op),
 		FTEST(a_failed_write_and_a_full_drive_change_nothing),
+		FTEST(a_cold_read_says_so_to_who_may_not_wait),
 		FTEST(a_failed_sync_loses_its_pages),
 		FTEST(a_failed_sync_is_dropped_by_power_loss),
 		FTEST(a_torn_write_stops_the_process),

@@ -272,10 +272,13 @@ unsigned blob_slot(const struct erasure_blob *b, unsigned cell)
 	return (cell + b->info.rotation) % b->info.n;
 }
 
-void drop_caches(struct fixture *f)
+void cold_slots(struct fixture *f, uint32_t slots)
 {
+	fault_bench_rule(f->bench, NULL);
 	for (unsigned s = 0; s < f->n; s++)
-		assert_int_equal(erasure_slot_settle(f->set, s), 0);
+		if (slots >> s & 1)
+			fault_bench_rule(f->bench, &(struct fault_rule){
+				.kind = FAULT_COLD, .slot = (int)s, .op = DRIVE_IO_READ, .nth = 1});
 }
 
 void drives_out(struct fixture *f, uint32_t slots)

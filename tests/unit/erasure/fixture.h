@@ -52,8 +52,8 @@ void segment_path(const struct fixture *f, unsigned slot, uint64_t id, char *ret
 void flip_byte(struct fixture *f, unsigned slot, uint64_t segment, uint64_t off);
 void delete_file(struct fixture *f, unsigned slot, uint64_t segment);
 unsigned blob_slot(const struct erasure_blob *b, unsigned cell);
-/* What is read next comes from the drives. */
-void drop_caches(struct fixture *f);
+/* With faulty drives: of these slots nothing is in the page cache, of the others everything. Other rules are cleared. */
+void cold_slots(struct fixture *f, uint32_t slots);
 /* The drives of these slots are out, those of the others are not. */
 void drives_out(struct fixture *f, uint32_t slots);
 

@@ -201,13 +201,16 @@ static void nowait_reads_the_cache_only(void **state)
 	struct erasure_blob b;
 	uint8_t *p = malloc(300000);
 
-	fixture_start(&f, 3, 2, 1, 8 << 20, false);
+	fixture_start(&f, 3, 2, 1, 8 << 20, true);
 	assert_int_equal(blob_write(&f, 12, 300000, &b), 0);
 	struct erasure_place at = blob_place(&b);
-	for (unsigned s = 0; s < 3; s++)
-		assert_int_equal(erasure_slot_settle(f.set, s), 0);
+	cold_slots(&f, 1u << blob_slot(&b, 0));
 	assert_int_equal(erasure_read(f.set, &at, 0, 300000, p, DRIVE_NOWAIT, NULL), -EAGAIN);
 	assert_int_equal(erasure_read(f.set, &at, 0, 300000, p, 0, NULL), 0);
+	assert_true(pattern_check(12, 0, p, 300000));
+	/* No parity is looked at while the data is there. */
+	cold_slots(&f, 1u << blob_slot(&b, 2));
+	memset(p, 0, 300000);
 	assert_int_equal(erasure_read(f.set, &at, 0, 300000, p, DRIVE_NOWAIT, NULL), 0);
 	assert_true(pattern_check(12, 0, p, 300000));
 	/* Out of the set: what it is decoded from is not cached. */
@@ -238,19 +241,6 @@ static bool lacks_data(const struct fixture *f, const struct erasure_blob *b, ui
 	return ret;
 }
 
-/* The same; what somebody dropped from the machine's page cache since is read in again. */
-static int blob_read_kept(struct fixture *f, const struct erasure_blob *b, uint64_t start, size_t len, uint8_t *dst,
-                          struct erasure_read *met)
-{
-	int rc = blob_read_cached(f, b, start, len, dst, met);
-
-	for (unsigned i = 0; i < 3 && rc == -EAGAIN; i++) {
-		assert_int_equal(blob_read(f, b, start, len, dst, NULL), 0);
-		rc = blob_read_cached(f, b, start, len, dst, met);
-	}
-	return rc;
-}
-
 /* All of it, and ranges that begin and end anywhere, of full stripes and of the short last one. */
 static void expect_cached(struct fixture *f, const struct erasure_blob *b, uint64_t seed, bool degraded)
 {
@@ -258,7 +248,7 @@ static void expect_cached(struct fixture *f, const struct erasure_blob *b, uint6
 	uint64_t state = seed;
 	struct erasure_read met;
 
-	assert_int_equal(blob_read_kept(f, b, 0, b->stored_len, p, &met), 0);
+	assert_int_equal(blob_read_cached(f, b, 0, b->stored_len, p, &met), 0);
 	assert_true(pattern_check(seed, 0, p, b->stored_len));
 	assert_int_equal(met.degraded, degraded);
 	assert_int_equal(met.damaged_to_4k, 0);
@@ -267,7 +257,7 @@ static void expect_cached(struct fixture *f, const struct erasure_blob *b, uint6
 		size_t len = 1 + rnd(&state) % (i % 2 ? 9000 : b->stored_len);
 		len = MIN(len, b->stored_len - start);
 		memset(p, 0xee, len);
-		assert_int_equal(blob_read_kept(f, b, start, len, p, &met), 0);
+		assert_int_equal(blob_read_cached(f, b, start, len, p, &met), 0);
 		assert_true(pattern_check(seed, start, p, len));
 	}
 	free(p);
@@ -279,17 +269,17 @@ static void lost_drives_are_decoded_from_the_cache(void **state)
 	for (unsigned i = 1; i < 5; i++) {
 		struct fixture f;
 		struct erasure_blob b;
-		fixture_start(&f, shapes[i].n, shapes[i].k, shapes[i].m, 8 << 20, false);
+		fixture_start(&f, shapes[i].n, shapes[i].k, shapes[i].m, 8 << 20, true);
 		assert_int_equal(blob_write(&f, 21, erasure_stripe_bytes(f.set, SEGMENT_LARGE) + 70001, &b), 0);
 		uint8_t *p = malloc(b.stored_len);
 		for (uint32_t lost = 0; lost < 1u << f.n; lost++) {
 			struct erasure_read met;
 			if ((unsigned)__builtin_popcount(lost) > f.m)
 				continue;
-			drop_caches(&f);
 			drives_out(&f, lost);
+			cold_slots(&f, UINT32_MAX);
 			assert_int_equal(blob_read_cached(&f, &b, 0, b.stored_len, p, &met), -EAGAIN);
-			assert_int_equal(blob_read(&f, &b, 0, b.stored_len, p, NULL), 0);
+			cold_slots(&f, 0);
 			expect_cached(&f, &b, 21, lacks_data(&f, &b, lost));
 			drives_out(&f, 0);
 		}
@@ -306,18 +296,18 @@ static void what_a_decode_lacks_in_the_cache_is_waited_for(void **state)
 	struct erasure_read met;
 	uint8_t *p = malloc(1 << 20);
 
-	fixture_start(&f, 4, 2, 2, 8 << 20, false);
+	fixture_start(&f, 4, 2, 2, 8 << 20, true);
 	assert_int_equal(blob_write(&f, 22, 1 << 20, &b), 0);
 	drives_out(&f, 1u << blob_slot(&b, 1));
-	assert_int_equal(blob_read(&f, &b, 0, 1 << 20, p, NULL), 0);
-	expect_cached(&f, &b, 22, true);
-	assert_int_equal(erasure_slot_settle(f.set, blob_slot(&b, 2)), 0);
+	cold_slots(&f, 1u << blob_slot(&b, 2) | 1u << blob_slot(&b, 3));
 	assert_int_equal(blob_read_cached(&f, &b, 0, 512 << 10, p, &met), 0);
 	assert_false(met.degraded);
 	assert_int_equal(blob_read_cached(&f, &b, 0, 1 << 20, p, &met), -EAGAIN);
 	assert_int_equal(blob_read_cached(&f, &b, 600000, 1, p, &met), -EAGAIN);
 	assert_false(met.degraded);
 	assert_int_equal(blob_read(&f, &b, 0, 1 << 20, p, NULL), 0);
+	assert_true(pattern_check(22, 0, p, 1 << 20));
+	cold_slots(&f, 0);
 	expect_cached(&f, &b, 22, true);
 	free(p);
 	erasure_blob_free(&b);
@@ -331,13 +321,10 @@ static void wrong_bytes_in_the_cache_never_show(void **state)
 	struct erasure_read met;
 	uint8_t *p = malloc(1 << 20);
 
-	fixture_start(&f, 4, 2, 2, 8 << 20, false);
+	fixture_start(&f, 4, 2, 2, 8 << 20, true);
 	assert_int_equal(blob_write(&f, 23, 1 << 20, &b), 0);
 	uint64_t row = BYTES_4K(b.offset_4k) + 65536;
-	assert_int_equal(blob_read(&f, &b, 0, 1 << 20, p, NULL), 0);
-	drives_out(&f, 1u << blob_slot(&b, 0));
-	assert_int_equal(blob_read(&f, &b, 0, 1 << 20, p, NULL), 0);
-	drives_out(&f, 0);
+	cold_slots(&f, 1u << blob_slot(&b, 3));
 	expect_cached(&f, &b, 23, false);
 	flip_byte(&f, blob_slot(&b, 0), b.segment, row + 9);
 	assert_int_equal(blob_read_cached(&f, &b, 0, 1 << 20, p, &met), 0);
@@ -354,6 +341,7 @@ static void wrong_bytes_in_the_cache_never_show(void **state)
 	assert_int_equal(blob_read_cached(&f, &b, 0, 1 << 20, p, &met), -EAGAIN);
 	assert_int_equal(met.damaged_to_4k, 0);
 	assert_int_equal(blob_read(&f, &b, 0, 1 << 20, p, NULL), 0);
+	cold_slots(&f, 0);
 	memset(p, 0, 1 << 20);
 	assert_int_equal(blob_read_cached(&f, &b, 0, 1 << 20, p, &met), 0);
 	assert_true(pattern_check(23, 0, p, 1 << 20));
