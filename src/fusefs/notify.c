@@ -33,6 +33,8 @@ static bool held(void *mount, const struct notify_change *c)
 	case NOTIFY_ATTR:
 	case NOTIFY_DATA:
 		return fs_told(m->fs, c->ino);
+	case NOTIFY_SETTLE:
+		break;
 	}
 	return false;
 }
@@ -68,9 +70,27 @@ static void tell_inode(struct fusefs *m, struct fs_node *n, int64_t off, int64_t
 	fs_forget(parent, 1);
 }
 
+/* Who changes names of a directory holds its lock in the kernel from before the request until the names in the kernel's
+ * cache are changed. To invalidate a name takes the lock; this one is nobody's. */
+static void settle(struct fusefs *m, uint64_t dir)
+{
+	struct fs_node *n = fs_notice(m->fs, dir, NULL);
+
+	if (!n)
+		return;
+	tell_name(m, n, STR_LIT(".quoin settles"), false);
+	fs_forget(n, 1);
+}
+
 static void deliver(void *mount, const struct notify_change *c)
 {
 	struct fusefs *m = mount;
+
+	if (c->kind == NOTIFY_SETTLE) {
+		settle(m, c->parent);
+		return;
+	}
+
 	bool name = c->kind == NOTIFY_ENTRY || c->kind == NOTIFY_EXPIRE, told;
 	struct fs_node *n = fs_notice(m->fs, name ? c->parent : c->ino, &told);
 

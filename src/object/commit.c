@@ -187,6 +187,11 @@ static bool outcome_reveals_nothing(int rc)
 	return rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME || rc == -QE_FULL || rc == -QE_CONFLICT || rc == -ENOMEM;
 }
 
+static bool reveals_only_itself(const struct object_commit *c, int rc)
+{
+	return rc == 0 && c->applied && !c->reveals;
+}
+
 static void release_all(struct object_commit *c)
 {
 	unlock_names(c);
@@ -205,6 +210,7 @@ static void commit_finish(struct object_commit *c, int rc)
 {
 	release_all(c);
 	c->rc = rc;
+	c->waiter.own = reveals_only_itself(c, rc);
 	c->waiter.done = waited;
 	if (c->origin != OP_S3 || outcome_reveals_nothing(rc) || object_wait(c->store, c->seq, &c->waiter))
 		c->done(c, rc);
@@ -243,7 +249,7 @@ int commit_run(struct object_commit *c)
 	if (rc == COMMIT_NOTHING)
 		rc = 0;
 	if (c->origin == OP_S3 && !outcome_reveals_nothing(rc)) {
-		int wrc = object_wait_blocking(c->store, c->seq);
+		int wrc = object_wait_blocking(c->store, c->seq, reveals_only_itself(c, rc));
 
 		if (wrc < 0)
 			return wrc;

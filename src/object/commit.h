@@ -48,6 +48,7 @@ struct object_commit {
 	enum meta_promise promise;
 	enum op_origin origin;
 	const void *mount; /* the mount that makes the change; NULL: S3 */
+	bool reveals;      /* success tells of more than the change itself: a copy, of its source */
 	commit_attempt_fn attempt;
 	commit_done_fn done;      /* commit_start only; may free the memory of c after commit_fini(c) */
 	struct meta_batch *batch; /* NULL, or one of the owner's that has its payload already; c owns it */

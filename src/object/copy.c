@@ -333,6 +333,7 @@ int object_copy(struct object_store *s, struct op_ctx *ctx, const struct object_
 	o = object_call_new(s, sizeof *o, a->upload ? part_attempt : copy_attempt, copy_finish, done, arg);
 	if (!o)
 		return -ENOMEM;
+	o->call.commit.reveals = true;
 	copy_args(o, a);
 	o->ctx = ctx;
 	o->ret = ret;

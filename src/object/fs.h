@@ -48,7 +48,7 @@ uint64_t fs_node_ino(const struct fs_node *n);
 
 /* For the mount's side of the notifier. A node is `told` from before its state is read for a reply until fs_notice.
  * fs_told is quick and takes only a lock below LOCK_NOTIFY; fs_notice gives one reference, NULL when there is no such
- * node. */
+ * node; with ret_told NULL it stays told. */
 bool fs_told(struct fs *f, uint64_t ino);
 struct fs_node *fs_notice(struct fs *f, uint64_t ino, bool *ret_told);
 /* All of them, one reference each, in memory to be freed; 0 also when memory is out. */

@@ -163,7 +163,8 @@ struct fs_node *fs_notice(struct fs *f, uint64_t ino, bool *ret_told)
 	if (!n)
 		return NULL;
 	n->refs++;
-	*ret_told = atomic_exchange(&n->told, false);
+	if (ret_told)
+		*ret_told = atomic_exchange(&n->told, false);
 	return n;
 }
 

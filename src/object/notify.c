@@ -2,8 +2,11 @@
  *
  * The notifier: a list of mounts, each with a queue and a thread of its own.
  *
- * Queues are filled by the leader in sequence order, so the first item of each is the oldest outstanding one; what is
- * older than all of them has been delivered. An item leaves its queue only after deliver() has returned.
+ * A queue is in sequence order, so its first item is the oldest outstanding one; what is older than the first of all of
+ * them has been delivered. An item leaves its queue only after deliver() has returned.
+ *
+ * What a mount changed itself is noted by directory, with the oldest of its changes there. Nobody may ever ask; the first
+ * who does moves the note to the queue, as NOTIFY_SETTLE. Whatever was applied before that is delivered is settled by it.
  */
 #include "object/notify.h"
 
@@ -11,6 +14,8 @@
 #include <stdlib.h>
 
 #include "object/store_internal.h"
+
+#define UNSETTLED_MAX 16 /* directories of a mount that are noted; with more the oldest is settled unasked */
 
 struct notify_item {
 	struct list node;
@@ -31,7 +36,9 @@ struct notify_mount {
 	struct notifier *notifier;
 	const struct notify_ops *ops;
 	void *mount;
-	struct list queue; /* of struct notify_item, oldest first; under notifier->lock */
+	struct list queue;     /* of struct notify_item, oldest first; this and the next under notifier->lock */
+	struct list unsettled; /* the same, NOTIFY_SETTLE, one of a directory */
+	unsigned nunsettled;
 	struct cond more;
 	bool stop; /* under notifier->lock */
 	pthread_t thread;
@@ -70,19 +77,68 @@ void notifier_changes_free(struct list *changes)
 		free(LIST_ENTRY(l, struct notify_change, node));
 }
 
-/* Copies are queued: one change may go to several mounts. */
-static void enqueue(struct notify_mount *m, uint64_t seq, const struct notify_change *c)
+/* With a copy: one change may go to several mounts. */
+static struct notify_item *item_new(uint64_t seq, const struct notify_change *c)
 {
 	struct notify_item *it = calloc(1, sizeof *it);
 	struct notify_change *copy = malloc(sizeof *c + c->name_len + 1);
 
 	ASSERT(it != NULL && copy != NULL);
-	memcpy(copy, c, sizeof *c + c->name_len + 1);
+	memcpy(copy, c, sizeof *c);
+	memcpy(copy->name, c->name, c->name_len);
+	copy->name[c->name_len] = '\0';
 	list_init(&copy->node);
 	it->seq = seq;
 	it->change = copy;
-	list_add_tail(&m->queue, &it->node);
+	return it;
+}
+
+/* Nearly always the newest of all. */
+static void enqueue_locked(struct notify_mount *m, struct notify_item *it)
+{
+	struct list *after = m->queue.prev;
+
+	while (after != &m->queue && LIST_ENTRY(after, struct notify_item, node)->seq > it->seq)
+		after = after->prev;
+	list_add_head(after, &it->node);
 	cond_signal(&m->more);
+}
+
+static struct notify_item *first_unsettled(struct notify_mount *m)
+{
+	return list_empty(&m->unsettled) ? NULL : LIST_ENTRY(m->unsettled.next, struct notify_item, node);
+}
+
+static void settle_first_locked(struct notify_mount *m)
+{
+	struct notify_item *it = first_unsettled(m);
+
+	list_del(&it->node);
+	m->nunsettled--;
+	enqueue_locked(m, it);
+}
+
+/* The mount changed names of the directory itself. */
+static void note_unsettled_locked(struct notify_mount *m, uint64_t seq, uint64_t dir)
+{
+	struct notify_change c = {.kind = NOTIFY_SETTLE, .parent = dir};
+
+	for (struct list *l = m->unsettled.prev; l != &m->unsettled; l = l->prev)
+		if (LIST_ENTRY(l, struct notify_item, node)->change->parent == dir)
+			return;
+	list_add_tail(&m->unsettled, &item_new(seq, &c)->node);
+	if (++m->nunsettled > UNSETTLED_MAX)
+		settle_first_locked(m);
+}
+
+static void settle_locked(struct notifier *n, uint64_t seq)
+{
+	LIST_FOREACH (ml, &n->mounts) {
+		struct notify_mount *m = LIST_ENTRY(ml, struct notify_mount, node);
+
+		for (struct notify_item *it; (it = first_unsettled(m)) && it->seq <= seq;)
+			settle_first_locked(m);
+	}
 }
 
 void notifier_apply(struct notifier *n, uint64_t seq, struct list *changes)
@@ -94,10 +150,15 @@ void notifier_apply(struct notifier *n, uint64_t seq, struct list *changes)
 		LIST_FOREACH (cl, changes) {
 			const struct notify_change *c = LIST_ENTRY(cl, struct notify_change, node);
 
-			if ((c->mount && c->mount == m->mount) || !m->ops->held(m->mount, c))
+			bool own = c->mount && c->mount == m->mount;
+
+			if (own ? c->kind != NOTIFY_ENTRY : !m->ops->held(m->mount, c))
 				continue;
 			mutex_lock(&n->lock);
-			enqueue(m, seq, c);
+			if (own)
+				note_unsettled_locked(m, seq, c->parent);
+			else
+				enqueue_locked(m, item_new(seq, c));
 			mutex_unlock(&n->lock);
 		}
 	}
@@ -110,11 +171,10 @@ void notifier_content_lost(struct notifier *n, uint64_t ino)
 
 	list_init(&c.node);
 	list_add_tail(&changes, &c.node);
-	/* No sequence is its own. The oldest there is: whoever waits for notifications waits for it, wherever in a queue. */
+	/* No sequence is its own. The oldest there is: whoever waits for notifications waits for it. */
 	notifier_apply(n, 1, &changes);
 }
 
-/* Under both locks of n, or under n->lock by the thread of a mount that is still listed. */
 static uint64_t oldest_locked(struct notifier *n)
 {
 	uint64_t oldest = UINT64_MAX;
@@ -194,6 +254,7 @@ struct notify_mount *notify_mount_add(struct object_store *s, const struct notif
 	m->ops = ops;
 	m->mount = mount;
 	list_init(&m->queue);
+	list_init(&m->unsettled);
 	cond_init(&m->more);
 	if (thread_start(&m->thread, "qn-notify", mount_main, m) < 0) {
 		cond_destroy(&m->more);
@@ -228,7 +289,7 @@ struct notify_mount *notify_mount_remove(struct notify_mount *m)
 	list_del(&m->node);
 	mutex_unlock(&n->lock);
 	mutex_unlock(&n->mounts_lock);
-	while ((l = list_pop(&m->queue)))
+	while ((l = list_pop(&m->queue)) || (l = list_pop(&m->unsettled)))
 		item_free(LIST_ENTRY(l, struct notify_item, node));
 	wake_waiters(n);
 	cond_destroy(&m->more);
@@ -242,6 +303,12 @@ uint64_t notify_done_seq(struct object_store *s)
 	MUTEX_GUARD(&s->notifier->lock);
 
 	oldest = oldest_locked(s->notifier);
+	LIST_FOREACH (ml, &s->notifier->mounts) {
+		const struct notify_item *it = first_unsettled(LIST_ENTRY(ml, struct notify_mount, node));
+
+		if (it)
+			oldest = MIN(oldest, it->seq);
+	}
 	return oldest == UINT64_MAX ? oldest : oldest - 1;
 }
 
@@ -250,6 +317,8 @@ bool notifier_wait(struct notifier *n, struct object_waiter *w)
 	MUTEX_GUARD(&n->lock);
 
 	list_init(&w->notify);
+	if (!w->own)
+		settle_locked(n, w->seq);
 	if (w->seq < oldest_locked(n))
 		return true;
 	list_add_tail(&n->waiters, &w->notify);
@@ -294,9 +363,9 @@ static void blocking_done(struct object_waiter *w, int rc)
 	cond_signal(&wb->cond);
 }
 
-int object_wait_blocking(struct object_store *s, uint64_t seq)
+int object_wait_blocking(struct object_store *s, uint64_t seq, bool own)
 {
-	struct wait_blocking wb = {.w.done = blocking_done, .w.seq = seq};
+	struct wait_blocking wb = {.w.done = blocking_done, .w.seq = seq, .w.own = own};
 	int rc = seq ? meta_wait_blocking(s->set, seq) : 0;
 
 	if (rc < 0 || seq == 0)

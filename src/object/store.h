@@ -43,11 +43,13 @@ void object_store_applied(void *arg, struct meta_batch *b);
 void object_store_reset(void *arg);
 
 /* ---- What leaves the machine waits for what it reveals -------------------------------------------------------------
- * durable_seq >= seq, and every notification of changes <= seq has been delivered to the kernel (notify.h). */
+ * durable_seq >= seq, every notification of changes <= seq has been delivered to the kernel, and the kernel has acted on
+ * its own changes <= seq (notify.h). */
 struct object_waiter {
 	struct meta_waiter durable;
 	struct list notify;
 	uint64_t seq;
+	bool own; /* seq is of the waiter's own change, which is all that is revealed: kernels may be late with theirs */
 	void (*done)(struct object_waiter *w, int rc);
 	struct object_store *store;
 };

@@ -94,9 +94,10 @@ void notifier_apply(struct notifier *n, uint64_t seq, struct list *changes);
  * had taken for written were given up. Takes LOCK_MOUNTS. */
 void notifier_content_lost(struct notifier *n, uint64_t ino);
 void notifier_changes_free(struct list *changes);
-/* True: nothing of a change <= seq is outstanding; else w->notify is queued and w's done runs later. */
+/* True: nothing of a change <= seq is outstanding, nor, unless w->own, unsettled; else w->notify is queued and w's done runs
+ * later. */
 bool notifier_wait(struct notifier *n, struct object_waiter *w);
-int object_wait_blocking(struct object_store *s, uint64_t seq) WARN_UNUSED;
+int object_wait_blocking(struct object_store *s, uint64_t seq, bool own) WARN_UNUSED; /* own: object_waiter */
 
 /* ---- Calls of the S3 face (call.c) -------------------------------------------------------------------------------------- */
 struct object_call { /* first member of the call's own struct; freed after it was answered */

@@ -488,6 +488,121 @@ static void a_cut_connection_closes_what_is_open(void **state)
 	fsfix_close(&x);
 }
 
+/* ---- A kernel that is late ------------------------------------------------------------------------------------------- */
+static struct {
+	struct mutex lock;
+	struct cond cond;
+	bool late;
+	unsigned settled;
+	uint64_t dir[8]; /* the first of them */
+} kernel;
+
+static bool kernel_holds(void *mount, const struct notify_change *c)
+{
+	return true;
+}
+
+static void kernel_settles(void *mount, const struct notify_change *c)
+{
+	if (c->kind != NOTIFY_SETTLE)
+		return;
+	mutex_lock(&kernel.lock);
+	while (kernel.late)
+		cond_wait(&kernel.cond, &kernel.lock);
+	if (kernel.settled < ARRAY_SIZE(kernel.dir))
+		kernel.dir[kernel.settled] = c->parent;
+	kernel.settled++;
+	mutex_unlock(&kernel.lock);
+}
+
+static unsigned kernel_settled(void)
+{
+	MUTEX_GUARD(&kernel.lock);
+
+	return kernel.settled;
+}
+
+struct asked {
+	struct object_waiter w;
+	struct fix_wait fw;
+};
+
+static void asked_done(struct object_waiter *w, int rc)
+{
+	fix_done(&CONTAINER_OF(w, struct asked, w)->fw, rc);
+}
+
+static bool ask(struct fsfix *x, struct asked *a)
+{
+	memset(a, 0, sizeof *a);
+	fix_wait_init(&a->fw);
+	a->w.done = asked_done;
+	assert_int_equal(meta_sync(x->f.set), 0);
+	return object_wait(x->f.store, meta_applied_seq(x->f.set), &a->w);
+}
+
+/* It has the answer to a change that it asked for, and its caller does not run: its names are the old ones. */
+static void s3_shows_what_the_kernel_has_acted_on(void **state)
+{
+	static const struct notify_ops ops = {.held = kernel_holds, .deliver = kernel_settles};
+	struct notify_mount *m;
+	struct fs_node *d, *e[20];
+	struct asked a;
+	struct fsfix x;
+	char name[8];
+
+	fsfix_open(&x);
+	mutex_init(&kernel.lock, LOCK_INODE);
+	cond_init(&kernel.cond);
+	m = notify_mount_add(x.f.store, &ops, &x);
+	assert_non_null(m);
+	kernel.late = true;
+	d = x_mkdir(&x, x.dir, "d");
+	x_close(&x, x_create(&x, d, "a"));
+	assert_int_equal(rename_to(&x, "d", "e", 0), 0);
+	/* Who changes something else reveals none of it. */
+	assert_int_equal(fix_put(&x.f, STR_LIT("k"), 10, 1), 0);
+	assert_int_equal(kernel_settled(), 0);
+	assert_true(notify_done_seq(x.f.store) < meta_applied_seq(x.f.set));
+	/* Who asks waits. */
+	assert_false(ask(&x, &a));
+	clock_sleep_ns(10 * NS_PER_MS);
+	mutex_lock(&a.fw.lock);
+	assert_false(a.fw.done);
+	mutex_unlock(&a.fw.lock);
+	mutex_lock(&kernel.lock);
+	kernel.late = false;
+	cond_broadcast(&kernel.cond);
+	mutex_unlock(&kernel.lock);
+	assert_int_equal(fix_wait_for(&a.fw), 0);
+	/* Once for each directory, the one with the oldest change first. */
+	assert_int_equal(kernel_settled(), 2);
+	assert_int_equal(kernel.dir[0], fs_node_ino(x.dir));
+	assert_int_equal(kernel.dir[1], fs_node_ino(d));
+	assert_true(ask(&x, &a));
+	assert_int_equal(kernel_settled(), 2);
+	assert_true(notify_done_seq(x.f.store) >= meta_applied_seq(x.f.set));
+	/* What nobody asks for does not pile up. */
+	for (unsigned i = 0; i < ARRAY_SIZE(e); i++) {
+		snprintf(name, sizeof name, "e%u", i);
+		e[i] = x_mkdir(&x, x.dir, name);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(e); i++)
+		x_close(&x, x_create(&x, e[i], "a"));
+	while (kernel_settled() < 2 + 1 + ARRAY_SIZE(e) - 16)
+		clock_sleep_ns(NS_PER_MS);
+	assert_true(notify_done_seq(x.f.store) < meta_applied_seq(x.f.set));
+	/* One that is gone has nothing to act on. */
+	notify_mount_remove(m);
+	assert_true(notify_done_seq(x.f.store) >= meta_applied_seq(x.f.set));
+	for (unsigned i = 0; i < ARRAY_SIZE(e); i++)
+		fs_forget(e[i], 1);
+	fs_forget(d, 1);
+	cond_destroy(&kernel.cond);
+	mutex_destroy(&kernel.lock);
+	fsfix_close(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -507,6 +622,7 @@ int main(void)
 		cmocka_unit_test(buckets_are_directories_of_the_root),
 		cmocka_unit_test(a_prefix_may_be_the_root),
 		cmocka_unit_test(a_cut_connection_closes_what_is_open),
+		cmocka_unit_test(s3_shows_what_the_kernel_has_acted_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

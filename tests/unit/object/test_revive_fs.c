@@ -226,10 +226,10 @@ static void absence_in_doubt_is_not_vouched_for(void **state)
 	assert_int_equal(fs_unlink(x.fs, &x.ctx, x.dir, STR_LIT("a")), 0);
 	fall(false);
 	assert_true(object_open(x.f.store, &x.f.ctx, STR_LIT("bucket"), STR_LIT("a"), (struct str){"", 0}, &h, &seq) < 0);
-	assert_int_equal(object_wait_blocking(x.f.store, seq), -QE_UNKNOWN_OUTCOME);
+	assert_int_equal(object_wait_blocking(x.f.store, seq, false), -QE_UNKNOWN_OUTCOME);
 	rise();
 	assert_true(object_open(x.f.store, &x.f.ctx, STR_LIT("bucket"), STR_LIT("a"), (struct str){"", 0}, &h, &seq) < 0);
-	assert_int_equal(object_wait_blocking(x.f.store, seq), 0);
+	assert_int_equal(object_wait_blocking(x.f.store, seq, false), 0);
 	fsfix_close(&x);
 }
 
