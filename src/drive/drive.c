@@ -143,7 +143,10 @@ static void note_error(struct drive *d, const char *what, const char *name, int 
 
 static int checked(struct drive *d, const char *what, const char *name, int rc)
 {
-	if (is_failure(rc))
+	/* What is refused because the drive is out says nothing new, and must not hide why it is. */
+	bool refused = rc == -EIO && drive_is_out(d);
+
+	if (is_failure(rc) && !refused)
 		note_error(d, what, name, rc);
 	return rc;
 }

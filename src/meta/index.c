@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "drive/drive.h"
 #include "meta/index_internal.h"
 
 struct index_cursor {
@@ -65,6 +66,17 @@ void index_on_bad(struct index *ix, void (*fn)(void *arg, const char *why), void
 bool index_is_bad(const struct index *ix)
 {
 	return atomic_load_explicit(&ix->bad, memory_order_relaxed);
+}
+
+void index_read_through(struct index *ix, struct drive_file *f)
+{
+	drive_file_unref(ix->pages.file);
+	ix->pages.file = f;
+}
+
+bool index_is_doubtful(const struct index *ix)
+{
+	return ix->pages.file && drive_is_out(ix->pages.file->drive);
 }
 
 uint64_t index_position(const struct index *ix)
@@ -157,8 +169,11 @@ static int do_root(void *arg)
 	struct root_call *c = arg;
 	const char *name = meta_table_name(c->table);
 	MDB_val key = {strlen(name), (void *)name}, value;
-	int rc = mdb_get(c->txn, c->ix->main, &key, &value);
+	int rc = pages_bring_main(&c->ix->pages);
 
+	if (rc < 0)
+		return rc;
+	rc = mdb_get(c->txn, c->ix->main, &key, &value);
 	if (rc)
 		return rc == MDB_NOTFOUND ? -QE_CORRUPT : rc;
 	if (value.mv_size < 6 || le16_get((char *)value.mv_data + 4))
@@ -217,6 +232,8 @@ int index_txn_open(struct index *ix, struct index_txn **ret)
 
 	if (index_is_bad(ix))
 		return -QE_CORRUPT;
+	if (ix->pages.file)
+		pages_cool(&ix->pages);
 	mutex_lock(&ix->lock);
 	l = list_pop(&ix->idle);
 	mutex_unlock(&ix->lock);

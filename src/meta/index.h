@@ -5,6 +5,7 @@
  * count and the 128-bit sum of STORAGE.md section 6 are kept in `meta`.
  *
  * A damaged copy (bad page, bad row, SIGBUS) is reported once by on_bad and answers -QE_CORRUPT from then on.
+ * All that reads may answer -QE_DRIVE_TIMEOUT (index_read_through).
  */
 #ifndef QUOIN_META_INDEX_H
 #define QUOIN_META_INDEX_H
@@ -18,6 +19,7 @@
 #include "meta/memtable.h"
 #include "meta/tables.h"
 
+struct drive_file;
 struct index;
 struct index_txn;
 struct index_cursor;
@@ -34,6 +36,11 @@ struct index *index_close(struct index *ix); /* its transactions must be closed;
  * LOCK_NOTIFY. */
 void index_on_bad(struct index *ix, void (*fn)(void *arg, const char *why), void *arg);
 bool index_is_bad(const struct index *ix);
+#define INDEX_DATA_FILE "index/data.mdb"
+/* Before anybody reads: pages that are not in memory come by bounded calls of the drive, f being the data file. A reference is
+ * taken over. When the drive is out what needs such a page is answered -QE_DRIVE_TIMEOUT; the copy is no worse for it. */
+void index_read_through(struct index *ix, struct drive_file *f);
+bool index_is_doubtful(const struct index *ix);       /* its drive is out: read it only when there is no other */
 uint64_t index_position(const struct index *ix);      /* sequence up to which the journal is applied */
 
 /* A read transaction; reusable ones are pooled. */

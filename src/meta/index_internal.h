@@ -38,7 +38,18 @@ struct pages {
 	_Atomic uint64_t *checked; /* bit per page: its inside was checked since the last commit */
 	_Atomic uint64_t *free;    /* bit per page: it is free in the state of transaction free_txn */
 	_Atomic uint64_t free_txn; /* UINT64_MAX: the bits are being made */
+	_Atomic uint64_t *seen;    /* bit per page: it was in memory since seen_ns */
+	_Atomic uint64_t seen_ns;
+	struct drive_file *file;   /* referenced; NULL: pages come by faults */
+	bool (*in_memory)(const uint8_t *page, size_t size); /* the kernel's word, but in tests */
 };
+
+/* index_page.c. Who reads a page that is not in memory waits in the kernel for the drive, for ever when that hangs. So before
+ * a page is looked at it is read by a call that is given up. 0, -QE_CORRUPT, -QE_DRIVE_TIMEOUT. May be given up late for a page
+ * that left the memory within the last second. */
+int page_bring(const struct pages *px, uint64_t pgno) WARN_UNUSED;
+bool page_in_memory(const uint8_t *page, size_t size);
+void pages_cool(struct pages *px); /* from time to time: they are asked for again */
 
 struct tree_root { /* as LMDB's record of a database has it */
 	uint64_t page;
@@ -57,7 +68,7 @@ struct tree {
 	struct tree_level level[TREE_DEPTH]; /* 0: root, depth - 1: leaf */
 };
 
-/* All of these read the map: call them under guard_call. 1 found, 0 not, -QE_CORRUPT. */
+/* All of these read the map: call them under guard_call. 1 found, 0 not, -QE_CORRUPT, -QE_DRIVE_TIMEOUT. */
 /* At the first key >= key of its leaf, perhaps behind the last one of that leaf. *ret_exact (may be NULL). */
 int tree_seek(struct tree *t, struct str key, bool *ret_exact) WARN_UNUSED;
 /* Goes to the next leaf when behind the last key of one; 0: end of the tree. */
@@ -77,6 +88,9 @@ void pages_forget_free(struct pages *px); /* before one: it may use them again *
 int pages_learn_free(struct pages *px) WARN_UNUSED;
 /* What LMDB keeps for itself: both meta pages and the list of free pages, which is learned. While nobody writes. */
 int pages_check_own(struct pages *px) WARN_UNUSED;
+
+/* The root of the main database, which LMDB itself reads, is in memory. Under guard_call. */
+int pages_bring_main(const struct pages *px) WARN_UNUSED;
 
 /* The meta pages of a data file, checked before LMDB sees them. 0, -QE_CORRUPT, -errno. */
 int pages_check_file(int fd) WARN_UNUSED;

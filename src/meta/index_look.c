@@ -97,6 +97,16 @@ static struct look *look_new(struct drive *d, enum look_what what, struct index 
 	return l;
 }
 
+static int read_bounded(struct drive *d, struct index *ix)
+{
+	struct drive_file *f;
+	int rc = drive_open(d, INDEX_DATA_FILE, 0, 0, &f);
+
+	if (rc == 0)
+		index_read_through(ix, f);
+	return rc;
+}
+
 int index_open_of(struct drive *d, const struct index_opening *how, struct index **ret)
 {
 	if (drive_is_out(d))
@@ -110,6 +120,8 @@ int index_open_of(struct drive *d, const struct index_opening *how, struct index
 	if (!bounded_run(&l->b))
 		return -QE_DRIVE_TIMEOUT;
 	int rc = l->b.rc;
+	if (rc == 0)
+		rc = read_bounded(d, l->ix);
 	if (rc == 0) {
 		*ret = l->ix;
 		l->ix = NULL;
@@ -133,6 +145,11 @@ int index_ask(struct drive *d, struct index **ix, bool (*fn)(struct index *ix))
 	int rc = l->b.rc;
 	l->ix = NULL;
 	bounded_end(&l->b);
+	if (rc == 0 && index_is_doubtful(*ix)) {
+		index_close_of(d, *ix);
+		*ix = NULL;
+		return -QE_DRIVE_TIMEOUT;
+	}
 	return rc;
 }
 

@@ -18,6 +18,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/fdio.h"
+#include "drive/drive.h"
 #include "meta/index_internal.h"
 
 #define MAX_READERS 1024
@@ -207,6 +208,9 @@ static int map_pages(struct index *ix, const char *file, uint64_t map_bytes)
 	if (p == MAP_FAILED)
 		return -errno;
 	px->map = p;
+	px->in_memory = page_in_memory;
+	/* Transactions begin under a lock, and read the two meta pages. Where they cannot be locked they are in use anyway. */
+	(void)!mlock(p, 2 * (size_t)px->size);
 	if (madvise(p, px->len, MADV_RANDOM) < 0)
 		return -errno;
 	px->bits_len = ALIGN_UP(px->len / px->size / 8 + 8, 4096);
@@ -218,6 +222,10 @@ static int map_pages(struct index *ix, const char *file, uint64_t map_bytes)
 	if (p == MAP_FAILED)
 		return -errno;
 	px->free = p;
+	p = mmap(NULL, px->bits_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	px->seen = p;
 	atomic_store(&px->free_txn, UINT64_MAX);
 	return 0;
 }
@@ -368,6 +376,9 @@ struct index *index_close(struct index *ix)
 		munmap((void *)ix->pages.checked, ix->pages.bits_len);
 	if (ix->pages.free)
 		munmap((void *)ix->pages.free, ix->pages.bits_len);
+	if (ix->pages.seen)
+		munmap((void *)ix->pages.seen, ix->pages.bits_len);
+	drive_file_unref(ix->pages.file);
 	mutex_destroy(&ix->lock);
 	free(ix);
 	return NULL;

@@ -196,7 +196,8 @@ void index_rebuild_one(struct meta_set *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		if (!(s->in_mask & 1u << i))
 			continue;
-		if (s->slot[i].index && s->isr.slot[i].index == ISR_INDEX_GOOD && !index_is_bad(s->slot[i].index))
+		if (s->slot[i].index && s->isr.slot[i].index == ISR_INDEX_GOOD && !index_is_bad(s->slot[i].index) &&
+		    !index_is_doubtful(s->slot[i].index))
 			from = s->slot[i].index;
 		else if (!s->slot[i].index && (index_homes(s) & ~full & 1u << i))
 			slot = (int)i;

@@ -119,6 +119,9 @@ static int page_get(const struct pages *px, uint64_t pgno, uint64_t txn, unsigne
 
 	if (pgno < 2 || pgno >= px->len / px->size || is_free(px, pgno, txn))
 		return -QE_CORRUPT;
+	int rc = page_bring(px, pgno);
+	if (rc < 0)
+		return rc;
 	page = px->map + pgno * px->size;
 	if (le64_get(page) != pgno || le16_get(page + 10) != flags)
 		return -QE_CORRUPT;
@@ -404,12 +407,17 @@ static int check_free_node(const struct pages *px, const struct node *nd, const 
 	pgno = le64_get(nd->value.p);
 	if (pgno < 2 || pgno >= max)
 		return -QE_CORRUPT;
+	int rc = page_bring(px, pgno);
+	if (rc < 0)
+		return rc;
 	page = px->map + pgno * px->size;
 	count = le32_get(page + 12);
 	if (le64_get(page) != pgno || le16_get(page + 10) != P_OVERFLOW || !count || count > max - pgno ||
 	    len > count * px->size - PAGE_HEAD)
 		return -QE_CORRUPT;
-	return check_free_list(px, page + PAGE_HEAD, len, last_page);
+	for (uint64_t i = 1; i < count && rc == 0; i++)
+		rc = page_bring(px, pgno + i);
+	return rc < 0 ? rc : check_free_list(px, page + PAGE_HEAD, len, last_page);
 }
 
 /* Its keys are native integers, so in no order that page_get would accept; sizes are checked all the same. */
@@ -421,6 +429,9 @@ static int check_free_page(const struct pages *px, uint64_t pgno, unsigned depth
 
 	if (pgno < 2 || pgno > last_page || pgno >= px->len / px->size)
 		return -QE_CORRUPT;
+	int rc = page_bring(px, pgno);
+	if (rc < 0)
+		return rc;
 	page = px->map + pgno * px->size;
 	lower = le16_get(page + 12);
 	upper = le16_get(page + 14);
@@ -429,7 +440,6 @@ static int check_free_page(const struct pages *px, uint64_t pgno, unsigned depth
 		return -QE_CORRUPT;
 	for (unsigned i = 0; i < page_nodes(page); i++) {
 		struct node nd;
-		int rc;
 
 		if (!node_get(px, page, i, &nd))
 			return -QE_CORRUPT;
@@ -511,6 +521,21 @@ int pages_newest_meta(const struct pages *px, struct tree_root *ret_free, uint64
 	*ret_last_page = le64_get(m + 120);
 	rc = tree_root_of(record_of(m, 0), ret_free);
 	ret_free->txn = le64_get(m + 128);
+	return rc;
+}
+
+/* Of whichever of the two states a transaction has. A damaged one is found by who reads it. */
+int pages_bring_main(const struct pages *px)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < 2 && rc == 0; i++) {
+		struct tree_root r;
+
+		if (tree_root_of(record_of(px->map + i * (size_t)px->size + PAGE_HEAD, 1), &r) == 0 && r.depth &&
+		    r.page < px->len / px->size)
+			rc = page_bring(px, r.page);
+	}
 	return rc;
 }
 

@@ -96,9 +96,9 @@ static int read_index(struct meta_iter *it, struct str from, bool behind)
 		if (!v->txn)
 			return v->indexed ? -QE_CORRUPT : 0;
 		rc = read_once(it, from, behind);
-		if (rc != -QE_CORRUPT)
+		if (rc >= 0)
 			break;
-		rc = view_failover(v);
+		rc = view_failover(v, rc);
 		if (rc < 0)
 			return rc;
 	}

@@ -234,6 +234,9 @@ static void slot_fails(struct meta_set *s, unsigned slot, const char *what, int 
 	if ((s->fail_mask | ~s->in_mask) & 1u << slot)
 		return;
 	s->fail_mask |= 1u << slot;
+	/* One that another call took out fails here for no reason of its own. */
+	if (drive_is_out(s->slot[slot].d))
+		slots_note_failed(s, 1u << slot, "a call failed");
 	slot_note(s, slot, "%s: %s", what, drive_err_text(rc));
 }
 

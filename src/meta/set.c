@@ -84,6 +84,18 @@ static uint64_t full_wait(const struct meta_set *s)
 	return s->p.full_wait_ns * (__atomic_load_n(&s->checkpointing, __ATOMIC_RELAXED) ? FULL_PATIENCE : 1);
 }
 
+/* (W) A call of somebody who only reads was given up, and took its drive out: nobody has told the set. */
+static uint32_t slots_gone(struct meta_set *s)
+{
+	uint32_t gone = 0;
+
+	for (uint32_t m = s->in_mask & ~s->fail_mask; m; m &= m - 1)
+		if (drive_is_out(s->slot[__builtin_ctz(m)].d))
+			gone |= m & -m;
+	slots_note_failed(s, gone, "a call failed");
+	return gone;
+}
+
 static void tick_writer(struct meta_set *s)
 {
 	uint64_t now = clock_mono_ns();
@@ -93,7 +105,7 @@ static void tick_writer(struct meta_set *s)
 		uint64_t timeout = s->p.drive_timeout_ns;
 		uint32_t overdue = slots_overdue(s, now > timeout ? now - timeout : 0) & s->in_mask;
 		slots_note(s, overdue, "no answer within drive.timeout");
-		s->fail_mask |= overdue;
+		s->fail_mask |= overdue | slots_gone(s);
 		if (s->dirty_since_ns && now - s->dirty_since_ns >= s->p.ordered_window_ns)
 			s->flush_wanted = true;
 		tick_pad(s, now);

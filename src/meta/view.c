@@ -242,17 +242,31 @@ void view_free(struct meta_view *v)
 	free(v);
 }
 
-/* Opens the read transaction of the view on a good copy, in turn. */
-static int open_txn(struct publish *p, struct meta_view *v)
+/* The good copies in turn; one whose drive is out when there is no other. NULL: none is good. */
+static struct index *choose_copy(struct publish *p)
 {
-	mutex_assert_held(&p->lock);
+	struct index *doubtful = NULL;
+
 	for (unsigned i = 0; i < p->nindex; i++) {
 		struct index *ix = p->index[p->turn++ % p->nindex];
-		int rc;
 
 		if (index_is_bad(ix))
 			continue;
-		rc = index_txn_open(ix, &v->txn);
+		if (!index_is_doubtful(ix))
+			return ix;
+		doubtful = ix;
+	}
+	return doubtful;
+}
+
+/* Opens the read transaction of the view. */
+static int open_txn(struct publish *p, struct meta_view *v)
+{
+	struct index *ix;
+
+	mutex_assert_held(&p->lock);
+	while ((ix = choose_copy(p))) {
+		int rc = index_txn_open(ix, &v->txn);
 		if (rc == 0)
 			v->ix = ix;
 		if (rc != -QE_CORRUPT)
@@ -325,12 +339,24 @@ void meta_view_close(struct meta_view *v)
 	mutex_unlock(&p->lock);
 }
 
-int view_failover(struct meta_view *v)
+static bool has_sound_copy(const struct publish *p)
+{
+	for (unsigned i = 0; i < p->nindex; i++)
+		if (!index_is_bad(p->index[i]) && !index_is_doubtful(p->index[i]))
+			return true;
+	return false;
+}
+
+int view_failover(struct meta_view *v, int why)
 {
 	struct publish *p = v->p;
 	int rc;
 
+	if (why != -QE_CORRUPT && why != -QE_DRIVE_TIMEOUT)
+		return why;
 	MUTEX_GUARD(&p->lock);
+	if (why == -QE_DRIVE_TIMEOUT && !has_sound_copy(p))
+		return why;
 	if (p->frozen_to > v->seq || p->erasure != v->erasure) /* the other: the set was revived */
 		return -QE_CONFLICT;
 	ASSERT(v->npast < PUBLISH_INDEXES);
@@ -384,9 +410,9 @@ static int get_indexed(struct meta_view *v, struct memtable_row *r)
 		if (!v->txn)
 			return v->indexed ? -QE_CORRUPT : 0;
 		rc = index_get(v->txn, r->table, r->key, &v->arena, &r->row, &r->seq);
-		if (rc != -QE_CORRUPT)
+		if (rc >= 0)
 			break;
-		rc = view_failover(v);
+		rc = view_failover(v, rc);
 		if (rc < 0)
 			return rc;
 	}

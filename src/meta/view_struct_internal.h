@@ -41,8 +41,9 @@ struct meta_iter {
 };
 
 void view_free(struct meta_view *v);
-/* After -QE_CORRUPT of its copy: goes on with another. 0, -QE_CORRUPT (there is none), -QE_CONFLICT (too late). */
-int view_failover(struct meta_view *v) WARN_UNUSED;
+/* After an error of its copy: goes on with another if the copy is bad (-QE_CORRUPT) or its drive is out (-QE_DRIVE_TIMEOUT).
+ * 0, why (no other is better, or would help), -QE_CONFLICT (too late). */
+int view_failover(struct meta_view *v, int why) WARN_UNUSED;
 /* Notes that the row was consulted. 1, or 0 for a tombstone. */
 int view_row(struct meta_view *v, const struct memtable_row *r, struct meta_row *ret);
 

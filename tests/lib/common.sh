@@ -267,7 +267,7 @@ stop_quoin() {
 	wait "$QUOIN_PID" || rc=$?
 	QUOIN_PID=
 	assert_eq "$rc" 0 "exit status of quoin"
-	assert_eq "$(mounts_of_test)" "" "mounts after quoin stopped"
+	assert_eq "$(mounts_of_test fuse.quoin)" "" "mounts after quoin stopped"
 }
 
 # kill -9, and what a dead daemon leaves mounted is taken away.
@@ -275,7 +275,7 @@ kill_quoin() {
 	kill -KILL "$QUOIN_PID"
 	wait "$QUOIN_PID" 2>/dev/null || true
 	QUOIN_PID=
-	unmount_all
+	unmount_all fuse.quoin
 }
 
 # Starts it again with the same arguments, on the same drives and port.

@@ -351,6 +351,29 @@ static void a_hanging_drive_leaves(void **state)
 	}
 }
 
+/* Who only reads has met it; nothing is written that would. */
+static void a_drive_that_went_out_leaves_an_idle_set(void **state)
+{
+	struct fixture f;
+	struct meta_stats st;
+	struct ticker ticker;
+
+	fixture_start(&f, 4, 2, true);
+	fixture_reopen(&f, ALL(&f));
+	assert_int_equal(put(&f, META_DURABLE, 1, 11), 0);
+	drive_set_out(f.drive[2], true, "no answer");
+	ticker_start(&ticker, &f);
+	do {
+		clock_sleep_ns(NS_PER_MS);
+		meta_stats(f.s, &st);
+	} while (st.isr.slot[2].state != ISR_OUT);
+	ticker_stop(&ticker);
+	assert_true(st.writable);
+	assert_non_null(strstr(st.isr.reason, "no answer"));
+	fixture_kill(&f);
+	fixture_end(&f);
+}
+
 static struct fixture *hanging;
 
 static void *run_checkpoint(void *arg)
@@ -482,6 +505,7 @@ int main(void)
 		cmocka_unit_test(journal_is_used_again),
 		cmocka_unit_test(full_journal_lets_deletes_pass),
 		cmocka_unit_test(a_hanging_drive_leaves),
+		cmocka_unit_test(a_drive_that_went_out_leaves_an_idle_set),
 		cmocka_unit_test(a_checkpoint_waits_for_the_record_in_flight),
 		cmocka_unit_test(nobody_is_forgotten),
 		cmocka_unit_test(a_new_epoch_begins_in_place),

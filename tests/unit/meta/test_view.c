@@ -16,8 +16,11 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/thread.h"
+#include "drive/drive_faulty.h"
 #include "meta/envelope.h"
+#include "meta/index_internal.h"
 #include "meta/view_internal.h"
+#include "meta/view_struct_internal.h"
 #include "unit/meta/rnd.h"
 
 #define MAP_BYTES (256u << 20)
@@ -498,6 +501,173 @@ static void copy_that_lags_is_not_read(void **state)
 	}
 }
 
+/* ---- Pages that are not in memory --------------------------------------------------------------------------------- */
+static struct fault_bench *bench;
+static struct drive *drive_of[COPIES];
+
+static bool never_in_memory(const uint8_t *page, size_t size)
+{
+	return false;
+}
+
+/* All rows are in the copies, nothing of them in memory, and the drives may fail. */
+static void go_cold(void)
+{
+	struct index_applied did;
+
+	for (unsigned i = 0; i < 50; i++)
+		record();
+	assert_int_equal(publish_swap_freeze(&pub), 0);
+	for (unsigned i = 0; i < COPIES; i++)
+		assert_int_equal(index_apply(copies[i], publish_frozen(&pub), last_seq, NULL, NULL, &did), 0);
+	publish_retire_frozen(&pub);
+	bench = fault_bench_new(1);
+	for (unsigned i = 0; i < COPIES; i++) {
+		struct drive_file *f;
+		assert_int_equal(drive_faulty_open(bench, dirs[i], &drive_of[i]), 0);
+		drive_of[i]->timeout_ns = 50 * NS_PER_MS;
+		assert_int_equal(drive_open(drive_of[i], INDEX_DATA_FILE, 0, 0, &f), 0);
+		index_read_through(copies[i], f);
+		copies[i]->pages.in_memory = never_in_memory;
+	}
+}
+
+static void warm_up(void)
+{
+	fault_bench_rule(bench, NULL);
+	fault_bench_release(bench);
+	for (unsigned i = 0; i < COPIES; i++) {
+		index_read_through(copies[i], NULL);
+		while (drive_changes(drive_of[i]))
+			clock_sleep_ns(NS_PER_MS);
+		drive_close(drive_of[i]);
+	}
+	fault_bench_free(bench);
+}
+
+static void read_fault(enum fault_kind kind, int slot)
+{
+	fault_bench_rule(bench, &(struct fault_rule){
+		.kind = kind, .slot = slot, .name = INDEX_DATA_FILE, .op = DRIVE_IO_READ, .nth = 1});
+}
+
+static void forget_seen(void)
+{
+	for (unsigned i = 0; i < COPIES; i++) {
+		atomic_store(&copies[i]->pages.seen_ns, 0);
+		pages_cool(&copies[i]->pages);
+	}
+}
+
+static struct meta_view *view_on(const struct index *ix)
+{
+	struct meta_view *v;
+
+	for (unsigned i = 0; i < COPIES; i++) {
+		assert_int_equal(view_open(&pub, &v), 0);
+		if (v->ix == ix)
+			return v;
+		meta_view_close(v);
+	}
+	fail_msg("the copy is not chosen");
+	return NULL;
+}
+
+static void expect_chosen(const struct index *ix, bool chosen)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 2 * COPIES; i++) {
+		struct meta_view *v;
+		assert_int_equal(view_open(&pub, &v), 0);
+		n += v->ix == ix;
+		meta_view_close(v);
+	}
+	assert_int_equal(n != 0, chosen);
+}
+
+static void cold_pages_are_read_by_calls(void **state)
+{
+	struct drive_stats before, after;
+
+	go_cold();
+	drive_stats(drive_of[0], &before);
+	struct meta_view *v = view_on(copies[0]);
+	check_view(v);
+	drive_stats(drive_of[0], &after);
+	assert_true(after.reads > before.reads + 2);
+	/* What was there a moment ago is not asked for again; later it is. */
+	check_view(v);
+	drive_stats(drive_of[0], &before);
+	assert_int_equal(before.reads, after.reads);
+	forget_seen();
+	check_view(v);
+	drive_stats(drive_of[0], &after);
+	assert_true(after.reads > before.reads + 2);
+	meta_view_close(v);
+	warm_up();
+}
+
+/* It would not return from a fault. */
+static void a_copy_that_does_not_answer_is_left(void **state)
+{
+	go_cold();
+	read_fault(FAULT_HANG, 0);
+	struct meta_view *get = view_on(copies[0]), *walk = view_on(copies[0]);
+	check_get(get, 0);
+	assert_ptr_not_equal(get->ix, copies[0]);
+	assert_true(drive_is_out(drive_of[0]));
+	check_walk(walk, 0);
+	assert_ptr_not_equal(walk->ix, copies[0]);
+	meta_view_close(get);
+	meta_view_close(walk);
+	expect_chosen(copies[0], false);
+	/* It is no worse for it. */
+	assert_false(index_is_bad(copies[0]));
+	fault_bench_rule(bench, NULL);
+	fault_bench_release(bench);
+	drive_set_out(drive_of[0], false, NULL);
+	get = view_on(copies[0]);
+	check_view(get);
+	assert_ptr_equal(get->ix, copies[0]);
+	meta_view_close(get);
+	warm_up();
+}
+
+static void the_last_copy_that_does_not_answer_stays(void **state)
+{
+	struct meta_row r;
+	struct meta_key k;
+
+	go_cold();
+	read_fault(FAULT_HANG, -1);
+	struct meta_view *v = view_on(copies[1]);
+	key_for(0, &k);
+	assert_int_equal(meta_get_k(v, TABLE_DIR, &k, &r), -QE_DRIVE_TIMEOUT);
+	meta_view_close(v);
+	for (unsigned i = 0; i < COPIES; i++)
+		assert_false(index_is_bad(copies[i]));
+	fault_bench_rule(bench, NULL);
+	fault_bench_release(bench);
+	for (unsigned i = 0; i < COPIES; i++)
+		drive_set_out(drive_of[i], false, NULL);
+	v = view_on(copies[1]);
+	check_view(v);
+	meta_view_close(v);
+	warm_up();
+}
+
+static void a_page_that_cannot_be_read_is_damage(void **state)
+{
+	go_cold();
+	read_fault(FAULT_ERROR, 2);
+	struct meta_view *v = view_on(copies[2]);
+	check_get(v, 0);
+	meta_view_close(v);
+	assert_true(index_is_bad(copies[2]));
+	warm_up();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -509,6 +679,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(view_older_than_a_freeze_is_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(readers_beside_checkpoints_see_one_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(copy_that_lags_is_not_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(cold_pages_are_read_by_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_copy_that_does_not_answer_is_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_last_copy_that_does_not_answer_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_page_that_cannot_be_read_is_damage, setup, teardown),
 	};
 
 	rnd_init(4);
