@@ -28,12 +28,6 @@ loop_unused() {
 expect_within 10 test -e "$TEST_DIR/over/disk2"
 mount -o loop "$TEST_DIR/over/disk2" "$TEST_DIR/drive2"
 
-all_in() {
-	[ "$(admin_info '[.set.slots[] | select(.state == "in")] | length')" = 4 ]
-}
-healed() {
-	[ "$("$QUOIN" admin heal status --json | jq '[.. | .missing_ranges? | numbers] | add // 0')" = 0 ]
-}
 hang() {
 	/usr/bin/python3 "$(dirname "$0")/disk_hangs.py" "$(mnt)" "$@"
 }
@@ -53,7 +47,7 @@ grep -q 'drive out slot=1 .*no answer within drive.timeout' "$QUOIN_LOG" || fail
 
 # and when it answers again, then it is taken in and healed
 kill -CONT "$disk"
-expect_within 60 all_in
-expect_within 60 healed
+expect_within 60 four_in
+expect_within 60 nothing_lacks
 hang check
 stop_quoin

@@ -28,10 +28,7 @@ expect_within 30 writes
 stop_load
 make_tree 2
 verify_tree
-state_is() {
-	[ "$(admin_info ".set.slots[$1].state")" = "$2" ]
-}
-expect_within 20 state_is 1 out
+expect_within 20 drive_is 2 out
 
 # when a second dies, then everything still reads; writes are refused
 start_load

@@ -19,15 +19,6 @@ on_exit 'for i in 1 2 3 4; do fsfreeze -u "$TEST_DIR/drive$i" 2>/dev/null; umoun
 start_quoin 4 --set drive.timeout=2s --set journal.window=1s
 make_tree 1
 
-state_is() {
-	[ "$(admin_info ".set.slots[$(($1 - 1))].state")" = "$2" ]
-}
-all_in() {
-	[ "$(admin_info '[.set.slots[] | select(.state == "in")] | length')" = 4 ]
-}
-healed() {
-	[ "$("$QUOIN" admin heal status --json | jq '[.. | .missing_ranges? | numbers] | add // 0')" = 0 ]
-}
 # Each by one call that must come back: a change by each face, then a read of each by the other.
 faces_serve() {
 	timeout 10 touch "$(mnt)/known/by-mount-$1" || fail "the mount hangs"
@@ -37,15 +28,15 @@ faces_serve() {
 }
 thaw() {
 	fsfreeze -u "$TEST_DIR/drive$1"
-	expect_within 60 all_in
-	expect_within 60 healed
+	expect_within 60 four_in
+	expect_within 60 nothing_lacks
 }
 
 # when one is frozen under load, then both faces go on without it
 start_load
 fsfreeze -f "$(drive 2)"
 faces_serve load
-expect_within 20 state_is 2 out
+expect_within 20 drive_is 2 out
 grep -q 'drive out slot=1 .*no answer within drive.timeout' "$QUOIN_LOG" || fail "the log does not say why: $(grep 'drive out' "$QUOIN_LOG")"
 stop_load
 make_tree 2
@@ -60,7 +51,7 @@ verify_tree
 # when one is frozen while nothing is done, then the next change finds out
 fsfreeze -f "$(drive 3)"
 faces_serve idle
-expect_within 20 state_is 3 out
+expect_within 20 drive_is 3 out
 thaw 3
 
 # when one is frozen, then checkpoints are made without it: more is written than the journal holds
@@ -78,13 +69,13 @@ more_checkpoints() {
 	[ "$(checkpoints)" -ge $((before + 2)) ]
 }
 expect_within 90 more_checkpoints
-expect_within 20 state_is 4 out
+expect_within 20 drive_is 4 out
 verify_tree
 thaw 4
 verify_tree
 
 # and a stop and a start find everything
 restart_quoin
-all_in
+four_in
 verify_tree
 stop_quoin

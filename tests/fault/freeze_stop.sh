@@ -18,12 +18,6 @@ on_exit 'for i in 1 2 3 4; do fsfreeze -u "$TEST_DIR/drive$i" 2>/dev/null; umoun
 start_quoin 4 --set drive.timeout=1s
 make_tree 1
 
-state_is() {
-	[ "$(admin_info ".set.slots[$(($1 - 1))].state")" = "$2" ]
-}
-healed() {
-	[ "$("$QUOIN" admin heal status --json | jq '[.. | .missing_ranges? | numbers] | add // 0')" = 0 ]
-}
 # No thread of it is left but those that the kernel does not let go.
 has_left() {
 	[ ! -e "/proc/$1" ] || ! grep -qE '^State:[[:space:]][RSI]' "/proc/$1"/task/*/status 2>/dev/null
@@ -52,15 +46,15 @@ thaw() {
 	fsfreeze -u "$TEST_DIR/drive$1"
 	wait "$OLD_PID" || rc=$?
 	assert_eq "$rc" 3 "exit status of the daemon that did not wait"
-	expect_within 60 state_is "$1" in
-	expect_within 60 healed
+	expect_within 60 drive_is "$1" in
+	expect_within 60 nothing_lacks
 	verify_tree
 }
 
 # when one is frozen under load and out, then the stop does not wait for it
 start_load
 fsfreeze -f "$(drive 2)"
-expect_within 20 state_is 2 out
+expect_within 20 drive_is 2 out
 stop_load
 stop_beside_frozen 2
 next_daemon_serves 2

@@ -433,3 +433,14 @@ check_model() {
 admin_info() {
 	"$QUOIN" admin info --json | jq -r "$1"
 }
+
+# For expect_within: drive_is N STATE; all four drives are in; nothing lacks on any drive.
+drive_is() {
+	[ "$(admin_info ".set.slots[$(($1 - 1))].state")" = "$2" ]
+}
+four_in() {
+	[ "$(admin_info '[.set.slots[] | select(.state == "in")] | length')" = 4 ]
+}
+nothing_lacks() {
+	[ "$("$QUOIN" admin heal status --json | jq '[.. | .missing_ranges? | numbers] | add // 0')" = 0 ]
+}
