@@ -45,8 +45,8 @@ struct pages {
 };
 
 /* index_page.c. Who reads a page that is not in memory waits in the kernel for the drive, for ever when that hangs. So before
- * a page is looked at it is read by a call that is given up. 0, -QE_CORRUPT, -QE_DRIVE_TIMEOUT. May be given up late for a page
- * that left the memory within the last second. */
+ * a page is looked at it is read by a call that is given up. 0, -QE_CORRUPT, -QE_DRIVE_TIMEOUT. Of a page that was there
+ * within the last second the kernel is not asked again: one that left the memory since still comes by a fault. */
 int page_bring(const struct pages *px, uint64_t pgno) WARN_UNUSED;
 bool page_in_memory(const uint8_t *page, size_t size);
 void pages_cool(struct pages *px); /* from time to time: they are asked for again */

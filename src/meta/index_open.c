@@ -191,6 +191,17 @@ static int is_empty(struct index *ix)
 	return rc ? index_rc(ix, rc, "stat") : st.ms_entries == 0;
 }
 
+/* A bit for each page, all 0; memory is taken for those that are used. */
+static int bits_new(const struct pages *px, _Atomic uint64_t **ret)
+{
+	void *p = mmap(NULL, px->bits_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	*ret = p;
+	return 0;
+}
+
 static int map_pages(struct index *ix, const char *file, uint64_t map_bytes)
 {
 	CLEANUP_FD int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -214,18 +225,13 @@ static int map_pages(struct index *ix, const char *file, uint64_t map_bytes)
 	if (madvise(p, px->len, MADV_RANDOM) < 0)
 		return -errno;
 	px->bits_len = ALIGN_UP(px->len / px->size / 8 + 8, 4096);
-	p = mmap(NULL, px->bits_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	px->checked = p;
-	p = mmap(NULL, px->bits_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	px->free = p;
-	p = mmap(NULL, px->bits_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	px->seen = p;
+	int rc = bits_new(px, &px->checked);
+	if (rc == 0)
+		rc = bits_new(px, &px->free);
+	if (rc == 0)
+		rc = bits_new(px, &px->seen);
+	if (rc < 0)
+		return rc;
 	atomic_store(&px->free_txn, UINT64_MAX);
 	return 0;
 }
@@ -302,7 +308,7 @@ static int open_at(struct index *ix, const char *drive_path, uint64_t map_bytes,
 	int rc;
 
 	fits = snprintf(dir, sizeof dir, "%s/index", drive_path) < (int)sizeof dir;
-	fits = fits && snprintf(file, sizeof file, "%s/index/data.mdb", drive_path) < (int)sizeof file;
+	fits = fits && snprintf(file, sizeof file, "%s/" INDEX_DATA_FILE, drive_path) < (int)sizeof file;
 	if (!fits)
 		return -ENAMETOOLONG;
 	if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)

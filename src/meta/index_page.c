@@ -21,9 +21,11 @@ bool page_in_memory(const uint8_t *page, size_t size)
 {
 	unsigned char vec[PAGE_MAX / SYSTEM_PAGE_MIN];
 
+	size_t n = DIV_ROUND_UP(size, (size_t)sysconf(_SC_PAGESIZE));
+
 	if (mincore((void *)page, size, vec) < 0)
 		return false;
-	for (size_t i = 0; i < DIV_ROUND_UP(size, (size_t)sysconf(_SC_PAGESIZE)); i++)
+	for (size_t i = 0; i < n; i++)
 		if (!(vec[i] & 1))
 			return false;
 	return true;

@@ -127,7 +127,7 @@ static bool sums_equal(struct index *a, struct index *b)
 
 static void remove_files(struct drive *d)
 {
-	static const char *const names[] = {"index/data.mdb", "index/lock.mdb"};
+	static const char *const names[] = {INDEX_DATA_FILE, "index/lock.mdb"};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
 		(void)!drive_unlink(d, names[i]);
