@@ -8,17 +8,15 @@
 #include "base/err.h"
 #include "erasure/erasure_internal.h"
 
+/* Of a copy: the cell of a drive that hangs is written from it when the caller has long gone on. */
 static int packed_push(struct erasure_writer *w, const void *data, uint32_t len)
 {
-	CLEANUP_FREE void *copy = NULL;
+	void *copy = aligned_alloc(DRIVE_BLOCK, len);
 
-	if (((uintptr_t)data & (DRIVE_BLOCK - 1)) != 0) {
-		copy = aligned_alloc(DRIVE_BLOCK, len);
-		if (!copy)
-			return -ENOMEM;
-		data = memcpy(copy, data, len);
-	}
-	int rc = erasure_writer_push(w, (void *)data, len, NULL, NULL); /* full: nothing is padded in place */
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, data, len);
+	int rc = erasure_writer_push(w, copy, len, free, copy);
 	if (rc < 0)
 		return rc;
 	return writer_settle(w);

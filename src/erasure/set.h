@@ -217,7 +217,8 @@ void erasure_on_slot_error(struct erasure_set *s, void (*fn)(void *arg, unsigned
 /* Cell writes to the slot that have not returned, and reads that were given up: R10 waits until there are none. */
 unsigned erasure_slot_inflight(struct erasure_set *s, unsigned slot);
 
-/* One packed stripe: k * ERASURE_PACKED_CELL bytes, zero-padded. Blocks until written. *ret has one stripe. */
+/* One packed stripe: k * ERASURE_PACKED_CELL bytes, zero-padded. Blocks until written. *ret has one stripe. data is the
+ * caller's again behind it, also when a drive hangs. */
 int erasure_packed_write(struct erasure_set *s, const void *data, struct erasure_blob *ret) WARN_UNUSED;
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */

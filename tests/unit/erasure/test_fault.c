@@ -258,6 +258,38 @@ static void hung_write_is_given_up(void **state)
 	fixture_end(&f);
 }
 
+/* A packed stripe is written from its caller's memory, which holds other things by the time that a hung write goes on. */
+static void hung_packed_write_keeps_its_bytes(void **state)
+{
+	for (unsigned slot = 0; slot < 4; slot++) {
+		struct fixture f;
+		struct erasure_blob a, b;
+
+		fixture_start(&f, 4, 2, 2, 16 << 20, true);
+		f.timeout_ns = 500 * MS;
+		fixture_reopen(&f);
+		uint32_t len = erasure_stripe_bytes(f.set, SEGMENT_PACKED);
+		uint8_t *data = aligned_alloc(4096, len);
+		pattern_fill(1, 0, data, len);
+		/* The first makes the segment. */
+		assert_int_equal(erasure_packed_write(f.set, data, &a), 0);
+		pattern_fill(2, 0, data, len);
+		rule(&f, FAULT_HANG, (int)slot, DRIVE_IO_WRITE, 1, false);
+		assert_int_equal(erasure_packed_write(f.set, data, &b), 0);
+		assert_int_equal(b.stripes[0].slot_mask, 0xf & ~(1u << slot));
+		memset(data, 0xee, len);
+		fault_bench_rule(f.bench, NULL);
+		fault_bench_release(f.bench);
+		while (erasure_slot_inflight(f.set, slot))
+			clock_sleep_ns(MS);
+		assert_int_equal(erasure_cell_check(f.set, &b.stripes[0], slot), 1);
+		free(data);
+		erasure_blob_free(&a);
+		erasure_blob_free(&b);
+		fixture_end(&f);
+	}
+}
+
 /* A given-up write may still land: its room is not used again. */
 static void hung_room_is_not_reused(void **state)
 {
@@ -501,6 +533,7 @@ int main(void)
 		cmocka_unit_test(rolled_segments_are_flushed),
 		cmocka_unit_test(failed_flush_is_reported_and_kept),
 		cmocka_unit_test(hung_write_is_given_up),
+		cmocka_unit_test(hung_packed_write_keeps_its_bytes),
 		cmocka_unit_test(hung_room_is_not_reused),
 		cmocka_unit_test(lost_and_misdirected_writes_are_decoded),
 		cmocka_unit_test(cells_are_checked_and_repaired),
