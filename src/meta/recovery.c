@@ -314,6 +314,7 @@ static void close_others(struct recovery *r)
 		if (!(r->counted & 1u << i) || (r->index_ok & 1u << i))
 			continue;
 		slot->index = slot->index_lent ? NULL : index_close(slot->index);
+		slot->index_lent = false; /* a further attempt may open one, and that is its own */
 		slot->super.index_state = ISR_INDEX_NONE;
 	}
 }

@@ -99,7 +99,7 @@ static struct meta_set *attempt_new(struct meta_set *s, uint32_t stay, struct dr
 		if (!t->slot[i].d || !(stay & 1u << i))
 			continue;
 		t->slot[i].index = s->slot[i].index;
-		t->slot[i].index_lent = true;
+		t->slot[i].index_lent = s->slot[i].index != NULL;
 	}
 	return t;
 }
@@ -175,8 +175,8 @@ static void take_slots(struct meta_set *s, struct meta_set *t, struct index *old
 {
 	for (unsigned i = 0; i < s->n; i++) {
 		struct set_slot *to = &s->slot[i], *from = &t->slot[i];
-		/* What is not read any more may still be by views of the old state. */
-		old[i] = to->index != from->index ? to->index : NULL;
+		/* What is not read any more may still be by views of the old state; also one that was lent, of a drive now lost. */
+		old[i] = !from->d || to->index != from->index ? to->index : NULL;
 		if (!from->d) { /* absent, or lost and not released yet */
 			to->has_super = to->counts = false;
 			to->index = NULL;
