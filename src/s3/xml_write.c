@@ -61,7 +61,8 @@ void xml_escape(struct buf *b, struct str text)
 		}
 		i += n;
 	}
-	buf_add(b, text.p + from, text.len - from);
+	if (from < text.len)
+		buf_add(b, text.p + from, text.len - from);
 }
 
 void xml_begin(struct buf *b, const char *root)
