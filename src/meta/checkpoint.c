@@ -99,7 +99,7 @@ int checkpoint_strike(struct meta_set *s, uint32_t slots)
 		while (!publish_remove_index(&s->pub, s->slot[i].index))
 			clock_sleep_ns(NS_PER_MS);
 		struct index *ix = s->slot[i].index;
-		s->slot[i].index = NULL;
+		index_set(s, &s->slot[i].index, NULL);
 		s->slot[i].super.index_state = index_is_bad(ix) ? ISR_INDEX_BAD : ISR_INDEX_NONE;
 		index_close_of(s->slot[i].d, ix);
 	}

@@ -115,9 +115,10 @@ static void let_go(struct meta_set *s)
 		erasure_set_writers(s->erasure, 0);
 	for (unsigned i = 0; i < s->n; i++) {
 		struct set_slot *at = &s->slot[i];
-		if (at->index && (!s->has_publish || publish_remove_index(&s->pub, at->index))) {
-			index_close_of(at->d, at->index);
-			at->index = NULL;
+		struct index *ix = at->index;
+		if (ix && (!s->has_publish || publish_remove_index(&s->pub, ix))) {
+			index_set(s, &at->index, NULL);
+			index_close_of(at->d, ix);
 		}
 		if (s->erasure)
 			erasure_slot_detach(s->erasure, i);

@@ -123,7 +123,7 @@ int index_apply_bounded(struct meta_set *s, unsigned slot, struct index **ix, st
 		return -ENOMEM;
 	if (!bounded_run(&a->b)) {
 		index_hangs(s, slot);
-		*ix = NULL;
+		index_set(s, ix, NULL);
 		s->slot[slot].super.index_state = ISR_INDEX_NONE;
 		give_up(s, a);
 		return -QE_DRIVE_TIMEOUT;

@@ -174,7 +174,7 @@ static int build(struct meta_set *s, unsigned slot, struct index *from)
 		index_close_of(to->d, ix);
 		return rc;
 	}
-	to->index = ix;
+	index_set(s, &to->index, ix);
 	index_watch(to);
 	rc = declare_good(s, slot);
 	if (rc == 0)

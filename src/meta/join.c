@@ -399,7 +399,7 @@ static int lend_index(struct join *j)
 	struct set_slot *at = &j->s->slot[j->slot];
 	MUTEX_GUARD(&j->s->checkpoint_lock);
 
-	at->index = j->index;
+	index_set(j->s, &at->index, j->index);
 	j->index = NULL;
 	index_watch(at);
 	return publish_add_index(&j->s->pub, at->index);

@@ -150,6 +150,13 @@ void journal_give(struct journal *j, unsigned slot, uint64_t log, struct drive_f
 	mutex_unlock(&j->lock);
 }
 
+unsigned journal_reserve(struct journal *j)
+{
+	MUTEX_GUARD(&j->lock);
+
+	return MAX(2u, j->max_files / 4);
+}
+
 unsigned journal_room(struct journal *j)
 {
 	mutex_lock(&j->lock);
@@ -157,6 +164,13 @@ unsigned journal_room(struct journal *j)
 	unsigned room = total - j->nused + (j->max_files > total ? j->max_files - total : 0);
 	mutex_unlock(&j->lock);
 	return room;
+}
+
+uint64_t journal_most(struct journal *j)
+{
+	MUTEX_GUARD(&j->lock);
+
+	return j->max_files * j->file_size;
 }
 
 uint64_t journal_unmade(struct journal *j)

@@ -34,7 +34,7 @@ struct journal {
 	struct drive *drive[SUPER_MAX_SLOTS];   /* by slot; NULL: out */
 	unsigned n;
 	uint64_t file_size;
-	unsigned max_files;
+	unsigned max_files;     /* changed by journal_exchange alone: by the writer, under lock */
 	struct list used;       /* ascending; the last is cur */
 	unsigned nused;
 	struct log_file *cur;   /* NULL before the first */
@@ -66,13 +66,10 @@ unsigned journal_lacking(struct journal *j, unsigned slot, uint64_t *ret, unsign
 void journal_give(struct journal *j, unsigned slot, uint64_t log, struct drive_file *f);
 
 /* Free files that only what frees space may take: a checkpoint of all the others must fit into them. */
-static inline unsigned journal_reserve(const struct journal *j)
-{
-	return MAX(2u, j->max_files / 4);
-}
-/* Files that could still be rolled into: free ones and those that may still be made. */
-uint64_t journal_unmade(struct journal *j); /* bytes of the files that it may still make */
-unsigned journal_room(struct journal *j);
+unsigned journal_reserve(struct journal *j);
+uint64_t journal_most(struct journal *j);   /* bytes of all files that it may have */
+uint64_t journal_unmade(struct journal *j); /* bytes of those that it may still make */
+unsigned journal_room(struct journal *j);   /* files that could still be rolled into: free ones and those not made yet */
 /* Makes a file ready for the number next, unless one is or that number is in use already (it was asked for ahead, and the
  * writer was faster). A slot that fails is put into *ret_failed and has no file.
  * 0, or -QE_FULL: every file is in use. May do I/O on all drives: ahead of time from the background thread. */

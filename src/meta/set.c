@@ -505,7 +505,7 @@ void meta_stats(struct meta_set *s, struct meta_stats *ret)
 	ret->n = s->n;
 	ret->k = s->k;
 	ret->m = s->m;
-	ret->w = s->w;
+	ret->w = __atomic_load_n(&s->w, __ATOMIC_RELAXED);
 	ret->writable = meta_writable(s);
 	ret->has_loop = __atomic_load_n(&s->has_loop, __ATOMIC_RELAXED);
 	ret->epoch = set_epoch(s);

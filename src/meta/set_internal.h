@@ -205,7 +205,7 @@ struct set_slot {
 	bool io_lost;             /* recovery: a promise or a settle failed */
 	bool index_checked, index_whole; /* recovery: of a copy that the ISR does not call good */
 	char why[SLOT_WHY_MAX];   /* (D) why it left or cannot come back; empty: nothing is wrong */
-	struct index *index;      /* NULL: none */
+	struct index *index;      /* NULL: none; changed under (C) and (W), read under one of them */
 	bool index_lent;          /* revive.c: of the state that still serves; never closed here */
 };
 
@@ -511,6 +511,8 @@ int join_copy(struct meta_set *s, unsigned slot, const struct log_end *end, stru
 
 /* slot.c */
 void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d); /* (C, W) */
+/* (C) The copy of a slot, or one that is being made; takes (W). */
+void index_set(struct meta_set *s, struct index **at, struct index *ix);
 /* Keeps the first reason since the slot was well. */
 void slot_note(struct meta_set *s, unsigned slot, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void slots_note(struct meta_set *s, uint32_t slots, const char *why);

@@ -27,6 +27,13 @@ void slot_set_drive(struct meta_set *s, unsigned slot, struct drive *d)
 	s->slot[slot].d = d;
 }
 
+void index_set(struct meta_set *s, struct index **at, struct index *ix)
+{
+	mutex_lock(&s->writer);
+	*at = ix;
+	writer_unlock(s);
+}
+
 void slot_note(struct meta_set *s, unsigned slot, const char *fmt, ...)
 {
 	char *why = s->slot[slot].why;
@@ -128,13 +135,16 @@ int meta_slot_give_up(struct meta_set *s, unsigned slot, struct op_ctx *ctx)
 		return op_fail(ctx, -QE_INVALID_REQUEST, "the set writes: no drive needs to be given up");
 	if (s->slot[slot].d && !drive_is_out(s->slot[slot].d))
 		return op_fail(ctx, -QE_INVALID_REQUEST, "the drive of slot %u is here and in use", slot);
-	if (s->n - (unsigned)__builtin_popcount(s->given_up | bit) < s->k)
-		return op_fail(ctx, -QE_INVALID_REQUEST, "%u drives are needed to read the data, and slot %u would leave fewer; bring "
-			       "one of the drives back that were given up", s->k, slot);
 	mutex_lock(&s->writer);
-	slots_give_up(s, s->given_up | bit);
+	uint32_t lost = s->given_up | bit;
+	bool readable = s->n - (unsigned)__builtin_popcount(lost) >= s->k;
+	if (readable)
+		slots_give_up(s, lost);
 	unsigned w = s->w;
 	writer_unlock(s);
+	if (!readable)
+		return op_fail(ctx, -QE_INVALID_REQUEST, "%u drives are needed to read the data, and slot %u would leave fewer; bring "
+			       "one of the drives back that were given up", s->k, slot);
 	log_warn("meta", "drive given up by the operator: it must not come back slot=%u needed_to_write=%u", slot, w);
 	return 0;
 }
@@ -148,7 +158,7 @@ static bool drop_index(struct meta_set *s, unsigned slot)
 		return true;
 	if (s->has_publish && !publish_remove_index(&s->pub, ix))
 		return false;
-	s->slot[slot].index = NULL;
+	index_set(s, &s->slot[slot].index, NULL);
 	index_close_of(s->slot[slot].d, ix);
 	__atomic_fetch_and(&s->index_bad, ~(1u << slot), __ATOMIC_SEQ_CST);
 	return true;

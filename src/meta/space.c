@@ -29,7 +29,7 @@ static uint64_t index_part(const struct meta_set *s, uint64_t total)
 
 static uint64_t packed_part(const struct meta_set *s)
 {
-	return s->journal.file_size * s->journal.max_files;
+	return journal_most((struct journal *)&s->journal);
 }
 
 uint64_t space_reserve(void *arg, enum segment_class cls)
