@@ -5,6 +5,7 @@
  * To ask the kernel for each page costs a call; it is asked once a second for each that is used. A page that is used does not
  * leave the memory so soon, but where somebody empties the page cache.
  */
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -39,8 +40,10 @@ static int read_in(const struct pages *px, uint64_t pgno)
 
 	for (size_t at = 0; at < px->size && rc == 0; at += sizeof bytes)
 		rc = drive_pread(px->file, bytes, sizeof bytes, pgno * px->size + at, 0);
+	if (rc == 0 || rc == -ENOMEM)
+		return rc;
 	/* Out of the set: this copy does not answer, and nothing is said of what it holds. */
-	return rc < 0 ? (drive_is_out(px->file->drive) ? -QE_DRIVE_TIMEOUT : -QE_CORRUPT) : 0;
+	return drive_is_out(px->file->drive) ? -QE_DRIVE_TIMEOUT : -QE_CORRUPT;
 }
 
 int page_bring(const struct pages *px, uint64_t pgno)

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -668,6 +669,33 @@ static void a_page_that_cannot_be_read_is_damage(void **state)
 	warm_up();
 }
 
+static int pread_wants_memory(struct drive_file *f, void *p, size_t len, uint64_t off, unsigned flags)
+{
+	return -ENOMEM;
+}
+
+/* Every copy would be condemned in turn, and the set with them, while nothing is wrong with any. */
+static void want_of_memory_is_no_damage(void **state)
+{
+	struct meta_row r;
+	struct meta_key k;
+
+	go_cold();
+	struct meta_view *v = view_on(copies[2]);
+	const struct drive_ops *ops = drive_of[2]->ops;
+	struct drive_ops poor = *ops;
+	poor.pread = pread_wants_memory;
+	drive_of[2]->ops = &poor;
+	key_for(0, &k);
+	assert_int_equal(meta_get_k(v, TABLE_DIR, &k, &r), -ENOMEM);
+	assert_false(index_is_bad(copies[2]));
+	drive_of[2]->ops = ops;
+	check_view(v);
+	assert_ptr_equal(v->ix, copies[2]);
+	meta_view_close(v);
+	warm_up();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -683,6 +711,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_copy_that_does_not_answer_is_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_last_copy_that_does_not_answer_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_page_that_cannot_be_read_is_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(want_of_memory_is_no_damage, setup, teardown),
 	};
 
 	rnd_init(4);
