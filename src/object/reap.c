@@ -3,6 +3,7 @@
  * What is removed in the background: orphans that nobody holds, parts of uploads that are gone. Jobs run one after the
  * other on the store's background thread and may block on commits; a failure leaves the rest for the next start.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -131,6 +132,26 @@ static int orphans_attempt(struct object_commit *c, struct meta_view *v, struct 
 	return dropped ? 0 : COMMIT_NOTHING;
 }
 
+static int ids_cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Two sweeps, or a sweep and whoever lets go, ask for the same one: a batch that dropped it twice would take the references
+ * of its blobs from others. */
+static unsigned ids_once(uint64_t *id, unsigned n)
+{
+	unsigned kept = 0;
+
+	qsort(id, n, sizeof *id, ids_cmp);
+	for (unsigned i = 0; i < n; i++)
+		if (i == 0 || id[i] != id[i - 1])
+			id[kept++] = id[i];
+	return kept;
+}
+
 static bool orphans_take(struct orphans_job *j)
 {
 	struct object_store *s = j->store;
@@ -143,6 +164,7 @@ static bool orphans_take(struct orphans_job *j)
 	l->n -= j->n;
 	if (j->n)
 		memcpy(j->id, l->id + l->n, j->n * sizeof *j->id);
+	j->n = ids_once(j->id, j->n);
 	s->reaping = j->n > 0;
 	return j->n > 0;
 }
@@ -257,13 +279,6 @@ void store_parts_reap(struct object_store *s, uint64_t upload)
 }
 
 /* ---- At start ------------------------------------------------------------------------------------------------------------ */
-static int ids_cmp(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* The u64 at `at` of the keys of a table; skip: only the first row of each. */
 static int ids_of(struct meta_view *v, enum meta_table t, size_t at, bool skip, struct store_ids *ret)
 {

@@ -307,6 +307,33 @@ static void orphans_of_one_moment_go_together(void **state)
 	wait_gone(f, TABLE_BLOB);
 }
 
+/* Three names of one blob, one of which goes and is asked for three times before the reaper comes to it. */
+static void an_orphan_that_is_asked_for_again_goes_once(void **state)
+{
+	struct fix *f = *state;
+	struct object_copy_args a = {.src_bucket = STR_LIT("bucket"), .src_key = STR_LIT("o0"), .bucket = STR_LIT("bucket")};
+	struct object_info info;
+	uint64_t id;
+
+	assert_int_equal(fix_put(f, STR_LIT("o0"), 3000, 1), 0);
+	a.key = STR_LIT("o1");
+	assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
+	a.key = STR_LIT("o2");
+	assert_int_equal(object_copy(f->store, &f->ctx, &a, &info, NULL, NULL), 0);
+	id = file_id(f, "o0");
+	store_hold(f->store, id);
+	assert_int_equal(fix_delete(f, STR_LIT("o0")), 0);
+	mutex_lock(&f->store->hold_lock);
+	store_ids_must_add(&f->store->orphans, id);
+	store_ids_must_add(&f->store->orphans, id);
+	mutex_unlock(&f->store->hold_lock);
+	store_unhold(f->store, id);
+	wait_gone(f, TABLE_ORPHAN);
+	fix_check(f);
+	fix_assert_content(f, STR_LIT("o1"), 3000, 1);
+	fix_assert_content(f, STR_LIT("o2"), 3000, 1);
+}
+
 /* What could not go while the set was read-only goes once it writes again. */
 static void orphans_go_when_the_set_writes_again(void **state)
 {
@@ -479,6 +506,7 @@ int main(void)
 		T(puts_on_one_key_end_one_after_the_other), T(one_of_many_creates),
 		T(puts_on_many_keys_go_together),           T(an_implicit_directory_comes_and_goes),
 		T(orphans_of_one_moment_go_together),
+		T(an_orphan_that_is_asked_for_again_goes_once),
 		T(orphans_go_when_the_set_writes_again),
 		T(a_held_file_becomes_an_orphan),           T(metadata_in_place_keeps_what_is_held),
 		T(an_answer_waits_for_its_notification),    cmocka_unit_test(name_locks_are_fair),
