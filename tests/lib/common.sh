@@ -270,9 +270,24 @@ stop_quoin() {
 	assert_eq "$(mounts_of_test fuse.quoin)" "" "mounts after quoin stopped"
 }
 
+# A thread that dies while it tells the kernel of a name waits for whoever changes that name, who waits for an answer of the
+# daemon: the kernel ends neither before the connection is aborted, by hand or by umount -f.
+abort_mounts() {
+	local id parent device root dir rest
+
+	while read -r id parent device root dir rest; do
+		case $dir:$rest in
+		"$TEST_DIR"/*" - fuse.quoin "*)
+			echo 1 2>/dev/null >"/sys/fs/fuse/connections/${device#*:}/abort" || true
+			;;
+		esac
+	done </proc/self/mountinfo
+}
+
 # kill -9, and what a dead daemon leaves mounted is taken away.
 kill_quoin() {
 	kill -KILL "$QUOIN_PID"
+	abort_mounts
 	wait "$QUOIN_PID" 2>/dev/null || true
 	QUOIN_PID=
 	unmount_all fuse.quoin
