@@ -15,6 +15,7 @@
 # killed and the mount is gone. Never sleep and hope: wait with expect_within for what must become true.
 
 TEST_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+. "$TEST_TOP/tests/lib/fuse.sh"
 TEST_NAME=${TEST_NAME:-$(basename "$0" .sh)}
 QUOIN=${QUOIN:-$TEST_TOP/build/quoin}
 TEST_DIR_OWN=
@@ -162,8 +163,7 @@ cleanup() {
 		if [ "$rc" -ne 0 ] && ! runs "$QUOIN_PID"; then
 			echo "quoin is not running any more" >&2
 		fi
-		kill -KILL "$QUOIN_PID" 2>/dev/null
-		wait "$QUOIN_PID" 2>/dev/null
+		end_quoin
 	fi
 	unmount_all ""
 	if [ "$rc" -ne 0 ] && [ "$rc" -ne 77 ] && [ -s "$QUOIN_LOG" ]; then
@@ -272,23 +272,15 @@ stop_quoin() {
 
 # A thread that dies while it tells the kernel of a name waits for whoever changes that name, who waits for an answer of the
 # daemon: the kernel ends neither before the connection is aborted, by hand or by umount -f.
-abort_mounts() {
-	local id parent device root dir rest
-
-	while read -r id parent device root dir rest; do
-		case $dir:$rest in
-		"$TEST_DIR"/*" - fuse.quoin "*)
-			echo 1 2>/dev/null >"/sys/fs/fuse/connections/${device#*:}/abort" || true
-			;;
-		esac
-	done </proc/self/mountinfo
+end_quoin() {
+	kill -KILL "$QUOIN_PID" 2>/dev/null || true
+	abort_fuse "$TEST_DIR" fuse.quoin >/dev/null 2>&1
+	wait "$QUOIN_PID" 2>/dev/null || true
 }
 
 # kill -9, and what a dead daemon leaves mounted is taken away.
 kill_quoin() {
-	kill -KILL "$QUOIN_PID"
-	abort_mounts
-	wait "$QUOIN_PID" 2>/dev/null || true
+	end_quoin
 	QUOIN_PID=
 	unmount_all fuse.quoin
 }
