@@ -12,8 +12,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "daemon/leftover.h"
 #include "daemon/notify.h"
 #include "daemon/wire.h"
+#include "fusefs/fusefs.h"
 
 static void block_signals(sigset_t *set)
 {
@@ -82,7 +84,12 @@ int daemon_run(struct conf *c)
 	block_signals(&signals);
 	for (size_t i = 0; i < c->warnings.n; i++)
 		log_warn("conf", "%s", c->warnings.v[i]);
-	int rc = wire_up(c, &w);
+	/* While there is one thread. */
+	struct fusefs_guard *guard = *c->mount_path ? fusefs_guard_start() : NULL;
+	if (*c->mount_path && !guard)
+		log_warn("daemon", "no guard for the mount: if the daemon is killed, it may hang until: umount -f %s", c->mount_path);
+	leftover_release(c);
+	int rc = wire_up(c, guard, &w);
 	if (rc == 0) {
 		daemon_notify("READY=1");
 		serve(&c, &signals);
@@ -90,6 +97,7 @@ int daemon_run(struct conf *c)
 	}
 	w = wire_down(w);
 	conf_free(c);
+	guard = fusefs_guard_stop(guard);
 	if (w) {
 		/* No destructors: threads that sit in the kernel may wake up beside them. */
 		log_warn("daemon", "stopped, without waiting for drives that do not answer");

@@ -62,6 +62,7 @@ struct wire {
 	char *address, *mount_path; /* for admin: the configuration may be replaced */
 	struct admin_params admin;
 	struct s3_server *s3;
+	struct fusefs_guard *guard; /* of who called */
 	struct fusefs *mount;
 	struct fusefs_place mounted;
 	uint64_t step_ns;
@@ -252,6 +253,7 @@ static int start_mount(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		return 0;
 	struct fusefs_params p = {
 		.store = w->store,
+		.guard = w->guard,
 		.path = str_of(c->mount_path),
 		.private = !c->mount_allow_other,
 	};
@@ -299,7 +301,7 @@ static int build(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 	return rc < 0 ? rc : drives_start(w->keeper);
 }
 
-int wire_up(const struct conf *c, struct wire **ret)
+int wire_up(const struct conf *c, struct fusefs_guard *guard, struct wire **ret)
 {
 	struct wire *w = calloc(1, sizeof *w);
 	struct op_ctx ctx;
@@ -307,6 +309,7 @@ int wire_up(const struct conf *c, struct wire **ret)
 	if (!w)
 		return -ENOMEM;
 	*ret = w; /* half-built on error: wire_down takes it */
+	w->guard = guard;
 	w->step_ns = MIN(DRAIN_NS + STEP_TIMEOUTS * c->drive_timeout_ns, STEP_MAX_NS);
 	op_ctx_init(&ctx, OP_ADMIN);
 	int rc = build(w, c, &ctx);

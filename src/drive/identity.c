@@ -6,9 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -16,6 +19,7 @@
 #include "base/checksum.h"
 #include "base/err.h"
 #include "base/fdio.h"
+#include "base/str.h"
 #include "drive/drive_internal.h"
 #include "drive/super.h"
 
@@ -75,6 +79,38 @@ static int lock_path(struct drive *d, const char *name)
 	int rc = errno == EWOULDBLOCK ? -QE_DRIVE_LOCKED : -errno;
 	close(fd);
 	return rc;
+}
+
+/* proc(5): "3: FLOCK  ADVISORY  WRITE 4711 fd:01:393218 0 EOF". The process, if it is about that file; else 0. */
+static pid_t parse_lock(struct str line, const char *file)
+{
+	struct str word[6], w;
+	unsigned n = 0;
+	uint64_t pid;
+
+	while (n < ARRAY_SIZE(word) && str_split(&line, ' ', &w))
+		if (w.len)
+			word[n++] = w;
+	if (n < ARRAY_SIZE(word) || !str_eqc(word[1], "FLOCK") || !str_eqc(word[5], file))
+		return 0;
+	return str_to_u64(word[4], &pid) == 0 && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
+pid_t identity_holder(const char *path)
+{
+	char name[PATH_MAX], file[64], line[256];
+	struct stat st;
+	pid_t holder = 0;
+
+	snprintf(name, sizeof name, "%s/%s", path, IDENTITY_NAME);
+	FILE *f = stat(name, &st) == 0 ? fopen("/proc/locks", "re") : NULL;
+	if (!f)
+		return 0;
+	snprintf(file, sizeof file, "%02x:%02x:%llu", major(st.st_dev), minor(st.st_dev), (unsigned long long)st.st_ino);
+	while (!holder && fgets(line, sizeof line, f))
+		holder = parse_lock(str_of(line), file);
+	fclose(f);
+	return holder;
 }
 
 static void adopt(struct drive *d, const struct identity *id, int lock_fd)

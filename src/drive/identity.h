@@ -9,6 +9,8 @@
 #ifndef QUOIN_DRIVE_IDENTITY_H
 #define QUOIN_DRIVE_IDENTITY_H
 
+#include <sys/types.h>
+
 #include "drive/drive.h"
 
 struct identity {
@@ -31,5 +33,8 @@ int identity_check(struct drive *d) WARN_UNUSED;
 /* Writes the identity of a blank drive (its superblock is written before: super_format), and locks it. -EEXIST: it has
  * one; -QE_DRIVE_LOCKED: somebody else is about it. */
 int identity_format(struct drive *d, const struct identity *id) WARN_UNUSED;
+/* The process that has the lock of the drive in a directory, by what /proc/locks says: 0 if none, or not known (of another
+ * pid namespace, or of a file system that gives its files other device numbers than the kernel's lists). */
+pid_t identity_holder(const char *path);
 
 #endif

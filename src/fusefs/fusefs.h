@@ -18,8 +18,25 @@
 #include "base/op_ctx.h"
 #include "object/store.h"
 
+/* ---- Daemons that are killed ----------------------------------------------------------------------------------
+ * What a killed daemon leaves mounted can hang, and keep the dead process and the locks of its drives (guard.c says why). */
+
+/* A process that aborts the connection of the mount when this one is killed or crashes; who uses the mount then gets
+ * errors. To be called while the process has one thread, by the one that ends last. NULL: no process or no memory. */
+struct fusefs_guard;
+struct fusefs_guard *fusefs_guard_start(void);
+/* Once the mount has stopped, by the same thread. Accepts NULL, returns NULL. */
+struct fusefs_guard *fusefs_guard_stop(struct fusefs_guard *g);
+
+/* Where there was no guard, or it was killed too. Both look at no mount, which might hang. */
+bool fusefs_is_at(const char *path); /* quoin, of whatever process, is what is mounted there */
+/* Aborts the connection of that mount. 0; -ENOENT: there is none; -EACCES and such: it is somebody else's. */
+int fusefs_release(const char *path) WARN_UNUSED;
+
+/* ---- The mount ------------------------------------------------------------------------------------------------- */
 struct fusefs_params {
 	struct object_store *store;
+	struct fusefs_guard *guard; /* NULL: none */
 	struct str path;           /* the mount point: an existing directory */
 	struct str bucket, prefix; /* shown as the root; empty: all buckets */
 	bool private;              /* only the daemon's own user may look (no allow_other) */

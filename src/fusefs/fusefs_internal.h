@@ -6,10 +6,12 @@
 #define QUOIN_FUSEFS_FUSEFS_INTERNAL_H
 
 #include <fuse_lowlevel.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/err.h"
+#include "base/fdio.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/thread.h"
@@ -30,6 +32,7 @@ struct fusefs {
 	struct object_store *store;
 	struct names *names;
 	struct notify_mount *notify;
+	struct fusefs_guard *guard; /* the caller's; may be NULL */
 	char *path;
 	double cache_s;
 	bool killpriv;        /* the kernel leaves dropping set-id bits to us */
@@ -50,6 +53,22 @@ struct fusefs {
 	void *arg;
 	atomic_uint_fast64_t requests, notifications;
 };
+
+/* ---- connection.c: a path is absolute and has no links -------------------------------------------------------- */
+/* Makes it so, but for a link as the last name: the mount point itself is not looked at, for that may hang. */
+int connection_place(const char *path, char ret[PATH_MAX]) WARN_UNUSED;
+/* The device, "0:53", of quoin's mount at the path, if that is the topmost there; else "". */
+void connection_find(const char *path, char ret[32]);
+bool connection_is_at(const char *path, const char *dev);
+int connection_unmount(const char *path, bool lazy) WARN_UNUSED;
+/* A descriptor: whatever is written to it aborts the connection. It stays bound to this one. -ENOENT: it is gone, or
+ * fusectl is not mounted. */
+int connection_control(const char *dev) WARN_UNUSED;
+int connection_abort(const char *dev) WARN_UNUSED;
+
+/* ---- guard.c: what the guard, if any, is told ---------------------------------------------------------------- */
+void guard_mounted(const struct fusefs_guard *g, const char *path, const char *dev);
+void guard_unmounted(const struct fusefs_guard *g);
 
 /* ---- loop.c ------------------------------------------------------------------------------------------------ */
 int loop_start(struct fusefs *m) WARN_UNUSED;

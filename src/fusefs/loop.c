@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The worker threads of a mount. `keep` threads stay; whenever a request is taken and no thread is left to receive
- * the next
- * one, another is started, up to `max`: requests that block (fsync, reads from drives) never hold up the others.
+ * The worker threads of a mount. `keep` threads stay; whenever a request is taken and no thread is left to receive the
+ * next one, another is started, up to `max`: requests that block (fsync, reads from drives) never hold up the others.
  */
 #include <linux/fuse.h>
 #include <stdlib.h>

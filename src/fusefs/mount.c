@@ -7,10 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -103,52 +102,34 @@ static bool in_path(const char *program)
 	return false;
 }
 
-/* argv[0] is looked up in PATH. The exit status, or -1. */
-static int run(const char *const argv[])
+/* What killed daemons left mounted answers nothing but ENOTCONN. The kernel answers a stat() all the same, from what it has
+ * kept; statfs() it never keeps. */
+static int remove_dead(const char *path, struct op_ctx *ctx)
 {
-	int status, null;
-	pid_t pid = fork();
+	struct statfs st;
+	char dev[32];
 
-	if (pid < 0)
-		return -1;
-	if (pid == 0) {
-		null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (null >= 0) {
-			dup2(null, 1);
-			dup2(null, 2);
-		}
-		execvp(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(127);
+	for (;;) {
+		connection_find(path, dev);
+		if (!*dev)
+			return 0;
+		if (statfs(path, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+			return op_fail(ctx, -EBUSY, "mount point %s: another quoin has mounted there", path);
+		log_warn("fuse", "removing the dead mount that an earlier process left path=%s", path);
+		if (connection_unmount(path, true) < 0)
+			return op_fail(ctx, -EBUSY,
+			               "mount point %s: a dead mount is there and cannot be removed; run: fusermount3 -uz %s", path,
+			               path);
 	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static int unmount(const char *path, bool lazy)
-{
-	const char *argv[] = {"fusermount3", "-u", "-q", lazy ? "-z" : path, lazy ? path : NULL, NULL};
-
-	if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
-		return 0;
-	if (errno != EPERM)
-		return -errno;
-	return run(argv) == 0 ? 0 : -EBUSY;
 }
 
 static int check_point(const char *path, struct op_ctx *ctx)
 {
 	struct stat st;
+	int rc = remove_dead(path, ctx);
 
-	/* What a killed daemon left mounted answers nothing but ENOTCONN. */
-	if (stat(path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
-		log_warn("fuse", "removing the dead mount that an earlier process left path=%s", path);
-		if (unmount(path, true) < 0)
-			return op_fail(ctx, -EBUSY,
-			               "mount point %s: a dead mount is there and cannot be removed; run: fusermount3 -uz %s", path,
-			               path);
-	}
+	if (rc < 0)
+		return rc;
 	if (stat(path, &st) < 0)
 		return op_fail(ctx, -errno, "mount point %s: %s%s", path, strerror(errno),
 		               errno == ENOENT ? "; create it first" : "");
@@ -171,40 +152,11 @@ static int check_system(struct op_ctx *ctx)
 	return 0;
 }
 
-/* ---- After mounting ---------------------------------------------------------------------------------------- */
-/* The device number of what is mounted at the path, without asking the mount (no thread may serve it yet). */
-static void find_device(const char *path, char ret[32])
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL;
-	size_t cap = 0;
-
-	ret[0] = '\0';
-	if (!f)
-		return;
-	while (getline(&line, &cap, f) > 0) {
-		struct str rest = str_of(line), word, dev = {0};
-
-		for (int i = 0; i < 5 && str_split(&rest, ' ', &word); i++)
-			if (i == 2)
-				dev = word;
-		if (str_eqc(word, path) && dev.len < 32) /* the last line of a path is the topmost mount */
-			snprintf(ret, 32, "%.*s", STR_FMT(dev));
-	}
-	free(line);
-	fclose(f);
-}
-
 static int write_text(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC), rc = 0;
+	CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		rc = -errno;
-	close(fd);
-	return rc;
+	return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
 static void raise_read_ahead(struct fusefs *m, unsigned kb)
@@ -217,19 +169,6 @@ static void raise_read_ahead(struct fusefs *m, unsigned kb)
 	snprintf(text, sizeof text, "%u", kb);
 	if (write_text(path, text) < 0)
 		log_debug("fuse", "read-ahead stays at the kernel's default path=%s", path);
-}
-
-static void abort_connection(const char *dev)
-{
-	char path[128];
-	const char *minor = strchr(dev, ':');
-
-	if (!minor)
-		return;
-	snprintf(path, sizeof path, "/sys/fs/fuse/connections/%s/abort", minor + 1);
-	int rc = write_text(path, "1");
-	if (rc < 0 && rc != -ENOENT) /* it went with the mount */
-		log_warn("fuse", "cannot abort the connection path=%s", path);
 }
 
 /* ---- Start and stop ---------------------------------------------------------------------------------------- */
@@ -271,7 +210,8 @@ static int mount_on(struct fusefs *m, const struct fusefs_params *p, struct op_c
 	rc = session_open(m, others, ctx);
 	if (rc < 0)
 		return rc;
-	find_device(m->path, m->dev);
+	connection_find(m->path, m->dev);
+	guard_mounted(m->guard, m->path, m->dev);
 	rc = loop_start(m);
 	if (rc < 0)
 		return op_fail(ctx, rc, "cannot start the threads of the mount");
@@ -280,11 +220,24 @@ static int mount_on(struct fusefs *m, const struct fusefs_params *p, struct op_c
 	return 0;
 }
 
+/* As far as can be told; of a dead mount, the place. NULL: no memory. */
+static char *real_path(struct str path)
+{
+	char *given = strndup(path.p, path.len), at[PATH_MAX];
+	char *real = given ? realpath(given, NULL) : NULL;
+
+	if (!real && given && connection_place(given, at) == 0)
+		real = strdup(at);
+	if (!real)
+		return given;
+	free(given);
+	return real;
+}
+
 static struct fusefs *fusefs_new(const struct fusefs_params *p)
 {
 	struct fusefs *m = calloc(1, sizeof *m);
 	uint64_t life = p->cache_ns ? p->cache_ns : CACHE_NS;
-	char *path;
 
 	if (!m)
 		return NULL;
@@ -293,18 +246,14 @@ static struct fusefs *fusefs_new(const struct fusefs_params *p)
 	list_init(&m->workers);
 	list_init(&m->ended);
 	m->store = p->store;
+	m->guard = p->guard;
 	m->keep = p->threads ? p->threads : 2;
 	m->max = MAX(p->max_threads ? p->max_threads : 64, m->keep);
 	m->cache_s = (double)life / (double)NS_PER_S;
 	m->on_end = p->ended;
 	m->arg = p->arg;
 	m->names = names_new(life);
-	path = strndup(p->path.p, p->path.len);
-	m->path = path ? realpath(path, NULL) : NULL;
-	if (!m->path)
-		m->path = path;
-	else
-		free(path);
+	m->path = real_path(p->path);
 	return m;
 }
 
@@ -380,12 +329,12 @@ int fusefs_start(const struct fusefs_params *p, struct op_ctx *ctx, struct fusef
 	return 0;
 }
 
-static bool still_mounted(const char *path, const char *mine)
+static void abort_it(const char *dev)
 {
-	char dev[32];
+	int rc = connection_abort(dev);
 
-	find_device(path, dev);
-	return *mine && strcmp(dev, mine) == 0;
+	if (rc < 0 && rc != -ENOENT) /* it went with the mount */
+		log_warn("fuse", "cannot abort the connection device=%s cause=\"%s\"", dev, err_text(rc));
 }
 
 struct fusefs *fusefs_stop(struct fusefs *m)
@@ -399,17 +348,18 @@ struct fusefs *fusefs_stop(struct fusefs *m)
 	ended = m->threads == 0; /* somebody else unmounted it, or aborted the connection and left the mount */
 	mutex_unlock(&m->lock);
 	/* Requests are served until the kernel lets go, so that an unmount finds nothing stuck. */
-	if (still_mounted(m->path, m->dev) && unmount(m->path, ended) < 0) {
+	if (connection_is_at(m->path, m->dev) && connection_unmount(m->path, ended) < 0) {
 		log_warn("fuse", "the mount is in use: unmounting it lazily path=%s", m->path);
-		if (unmount(m->path, true) < 0)
+		if (connection_unmount(m->path, true) < 0)
 			log_error("fuse", "cannot unmount path=%s", m->path);
-		abort_connection(m->dev);
+		abort_it(m->dev);
 	}
 	if (!loop_ended(m, STOP_WAIT_NS)) {
-		abort_connection(m->dev);
+		abort_it(m->dev);
 		fuse_session_exit(m->se);
 	}
 	loop_join(m);
+	guard_unmounted(m->guard);
 	log_info("fuse", "unmounted path=%s", m->path);
 	return fusefs_free(m);
 }
@@ -422,9 +372,9 @@ void fusefs_place(const struct fusefs *m, struct fusefs_place *ret)
 
 void fusefs_abandon(const struct fusefs_place *at)
 {
-	if (still_mounted(at->path, at->dev) && unmount(at->path, true) < 0)
+	if (connection_is_at(at->path, at->dev) && connection_unmount(at->path, true) < 0)
 		log_error("fuse", "cannot unmount path=%s", at->path);
-	abort_connection(at->dev);
+	abort_it(at->dev);
 }
 
 void fusefs_stats(const struct fusefs *m, struct fusefs_stats *ret)

@@ -163,7 +163,9 @@ cleanup() {
 		if [ "$rc" -ne 0 ] && ! runs "$QUOIN_PID"; then
 			echo "quoin is not running any more" >&2
 		fi
-		end_quoin
+		kill -KILL "$QUOIN_PID"
+		abort_fuse "$TEST_DIR" fuse.quoin >/dev/null 2>&1 # its guard may be what failed
+		wait "$QUOIN_PID"
 	fi
 	unmount_all ""
 	if [ "$rc" -ne 0 ] && [ "$rc" -ne 77 ] && [ -s "$QUOIN_LOG" ]; then
@@ -270,17 +272,10 @@ stop_quoin() {
 	assert_eq "$(mounts_of_test fuse.quoin)" "" "mounts after quoin stopped"
 }
 
-# A thread that dies while it tells the kernel of a name waits for whoever changes that name, who waits for an answer of the
-# daemon: the kernel ends neither before the connection is aborted, by hand or by umount -f.
-end_quoin() {
-	kill -KILL "$QUOIN_PID" 2>/dev/null || true
-	abort_fuse "$TEST_DIR" fuse.quoin >/dev/null 2>&1
-	wait "$QUOIN_PID" 2>/dev/null || true
-}
-
 # kill -9, and what a dead daemon leaves mounted is taken away.
 kill_quoin() {
-	end_quoin
+	kill -KILL "$QUOIN_PID" 2>/dev/null || true
+	wait "$QUOIN_PID" 2>/dev/null || true
 	QUOIN_PID=
 	unmount_all fuse.quoin
 }
