@@ -39,6 +39,7 @@ struct fusefs {
 	uint64_t init_unique; /* of the INIT request, to find its reply */
 	uint32_t init_flags;  /* that the kernel offers */
 	char dev[32];         /* "0:53", the mount's device, "" if unknown */
+	unsigned read_ahead_kb;
 
 	struct mutex lock; /* LOCK_QUEUE: the threads */
 	struct cond changed;

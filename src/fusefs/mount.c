@@ -35,9 +35,31 @@ static void log_libfuse(enum fuse_log_level level, const char *fmt, va_list ap)
 		          "fuse", "libfuse: %s", line);
 }
 
+/* ---- Read-ahead ----------------------------------------------------------------------------------------------------
+ * The kernel's default is 128 KiB, and INIT can only lower it. */
+static int write_text(const char *path, const char *text)
+{
+	CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+static void raise_read_ahead(const struct fusefs *m)
+{
+	char path[128], text[16];
+
+	if (!m->dev[0])
+		return;
+	snprintf(path, sizeof path, "/sys/class/bdi/%s/read_ahead_kb", m->dev);
+	snprintf(text, sizeof text, "%u", m->read_ahead_kb);
+	if (write_text(path, text) < 0)
+		log_debug("fuse", "read-ahead stays at the kernel's default path=%s", path);
+}
+
 /* ---- INIT: what libfuse 3.14 cannot ask for ------------------------------------------------------------------------
  * Without FUSE_HANDLE_KILLPRIV_V2 the kernel asks for the xattr security.capability before every single write. libfuse
- * learns of that flag only later, so the reply to INIT is completed on its way out. */
+ * learns of that flag only later, so the reply to INIT is completed on its way out. When it is written, the kernel has acted
+ * on it. */
 static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
 {
 	struct fusefs *m = userdata;
@@ -58,17 +80,21 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct fusefs *m = userdata;
 	const struct fuse_out_header *out = iov[0].iov_base;
+	bool init = m->init_unique && out->unique == m->init_unique;
 
-	if (m->init_unique && out->unique == m->init_unique) {
+	if (init) {
 		m->init_unique = 0;
 		if (out->error == 0 && count > 1 && iov[1].iov_len >= 24 && (m->init_flags & FUSE_HANDLE_KILLPRIV_V2)) {
-			struct fuse_init_out *init = iov[1].iov_base;
+			struct fuse_init_out *reply = iov[1].iov_base;
 
-			init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+			reply->flags |= FUSE_HANDLE_KILLPRIV_V2;
 			m->killpriv = true;
 		}
 	}
-	return writev(fd, iov, count);
+	ssize_t n = writev(fd, iov, count);
+	if (init && n > 0)
+		raise_read_ahead(m);
+	return n;
 }
 
 static const struct fuse_custom_io custom_io = {.writev = io_writev, .read = io_read};
@@ -152,25 +178,6 @@ static int check_system(struct op_ctx *ctx)
 	return 0;
 }
 
-static int write_text(const char *path, const char *text)
-{
-	CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
-}
-
-static void raise_read_ahead(struct fusefs *m, unsigned kb)
-{
-	char path[128], text[16];
-
-	if (!m->dev[0])
-		return;
-	snprintf(path, sizeof path, "/sys/class/bdi/%s/read_ahead_kb", m->dev);
-	snprintf(text, sizeof text, "%u", kb);
-	if (write_text(path, text) < 0)
-		log_debug("fuse", "read-ahead stays at the kernel's default path=%s", path);
-}
-
 /* ---- Start and stop ---------------------------------------------------------------------------------------- */
 static int session_open(struct fusefs *m, bool others, struct op_ctx *ctx)
 {
@@ -215,7 +222,6 @@ static int mount_on(struct fusefs *m, const struct fusefs_params *p, struct op_c
 	rc = loop_start(m);
 	if (rc < 0)
 		return op_fail(ctx, rc, "cannot start the threads of the mount");
-	raise_read_ahead(m, p->read_ahead_kb ? p->read_ahead_kb : 1024);
 	log_info("fuse", "mounted path=%s threads=%u", m->path, m->keep);
 	return 0;
 }
@@ -254,6 +260,7 @@ static struct fusefs *fusefs_new(const struct fusefs_params *p)
 	m->arg = p->arg;
 	m->names = names_new(life);
 	m->path = real_path(p->path);
+	m->read_ahead_kb = p->read_ahead_kb ? p->read_ahead_kb : 1024;
 	return m;
 }
 

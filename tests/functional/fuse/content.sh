@@ -12,6 +12,10 @@ requires_boto3
 start_quoin
 mkdir "$(mnt)/content"
 
+# then the kernel reads ahead as far as it was asked to, where that may be asked
+read_ahead=/sys/class/bdi/0:$(stat -c %d "$(mnt)")/read_ahead_kb
+[ ! -w "$read_ahead" ] || expect_within 10 grep -qx 1024 "$read_ahead"
+
 # when, and then the mount
 /usr/bin/python3 - "$(mnt)/content" "$TEST_DIR/random.model" <<'PY'
 import ctypes, errno, mmap, os, random, sys
