@@ -220,10 +220,28 @@ static const char *request_state(enum heal_state s)
 	return s < ARRAY_SIZE(names) ? names[s] : "unknown";
 }
 
-/* What somebody asked to be looked at. */
-static json_t *request_json(const struct heal_request *q)
+static void add_lost(void *arg, const struct meta_lost_blob *b)
 {
-	json_t *o = json_object();
+	json_t *o = json_object(), *objects = json_array();
+	struct str rest = str_of(b->names), line;
+
+	while (rest.len) {
+		const char *end = memchr(rest.p, '\n', rest.len);
+		line = str_sub(rest, 0, end ? (size_t)(end - rest.p) : rest.len);
+		json_array_append_new(objects, json_stringn(line.p, line.len));
+		rest = str_sub(rest, MIN(line.len + 1, rest.len), rest.len - MIN(line.len + 1, rest.len));
+	}
+	json_object_set_new(o, "objects", objects);
+	admin_set_u64(o, "segment", b->segment);
+	admin_set_u64(o, "offset", b->offset);
+	admin_set_u64(o, "bytes", b->bytes);
+	json_array_append_new(arg, o);
+}
+
+/* What somebody asked to be looked at. */
+static json_t *request_json(struct heal *h, const struct heal_request *q)
+{
+	json_t *o = json_object(), *lost = json_array();
 
 	json_object_set_new(o, "state", json_string(request_state(q->state)));
 	admin_set_str(o, "bucket", str_of(q->bucket));
@@ -236,6 +254,8 @@ static json_t *request_json(const struct heal_request *q)
 	admin_set_u64(o, "repaired", q->repaired);
 	admin_set_u64(o, "failed", q->failed);
 	admin_set_u64(o, "lost_files", q->lost);
+	admin_set_u64(o, "unreadable_more", heal_lost(h, add_lost, lost));
+	json_object_set_new(o, "unreadable", lost);
 	json_object_set_new(o, "error", q->state == HEAL_FAILED ? json_string(err_text(q->rc)) : json_null());
 	return o;
 }
@@ -258,7 +278,7 @@ int admin_heal_status(const struct admin_params *a, struct op_ctx *ctx, const st
 	admin_set_u64(o, "missing_ranges", h.missing_ranges);
 	json_object_set_new(o, "damage", damage_json(&h.damage));
 	if (h.request.state != HEAL_NONE)
-		json_object_set_new(o, "request", request_json(&h.request));
+		json_object_set_new(o, "request", request_json(a->heal, &h.request));
 	for (unsigned i = 0; i < st.n; i++) {
 		CLEANUP_DRIVE struct drive *d = meta_drive_of(set, i);
 
@@ -285,6 +305,8 @@ static void request_progress(const struct heal_request *q, struct progress *ret)
 		say(ret, ", %llu files lost and %s", (unsigned long long)q->lost,
 		    q->unfilled   ? "not all made anew: heal status tells what is missing" :
 		    ret->finished ? "made anew" : "to be made anew");
+	if (q->unreadable)
+		say(ret, "; %llu pieces cannot be read: heal status and the log name their objects", (unsigned long long)q->unreadable);
 	if (q->state == HEAL_FAILED)
 		say(ret, "; %s", err_text(q->rc));
 	if (q->state == HEAL_DONE && !q->objects) {
@@ -305,7 +327,7 @@ int admin_heal_request(const struct admin_params *a, struct op_ctx *ctx, const s
 	(void)service_info_of(a, "heal", &run);
 	request_progress(&h.request, &p);
 	note_wait(&p, &st, &run);
-	json_t *o = request_json(&h.request);
+	json_t *o = request_json(a->heal, &h.request);
 	add_progress(o, &p);
 	return admin_dump(o, ret);
 }
@@ -398,24 +420,6 @@ static json_t *scrub_slot_json(const struct admin_params *a, const struct scrub_
 	admin_set_u64(o, "repaired", s->slot[slot].repaired);
 	admin_set_u64(o, "failed", s->slot[slot].failed);
 	return o;
-}
-
-static void add_lost(void *arg, const struct meta_lost_blob *b)
-{
-	json_t *o = json_object(), *objects = json_array();
-	struct str rest = str_of(b->names), line;
-
-	while (rest.len) {
-		const char *end = memchr(rest.p, '\n', rest.len);
-		line = str_sub(rest, 0, end ? (size_t)(end - rest.p) : rest.len);
-		json_array_append_new(objects, json_stringn(line.p, line.len));
-		rest = str_sub(rest, MIN(line.len + 1, rest.len), rest.len - MIN(line.len + 1, rest.len));
-	}
-	json_object_set_new(o, "objects", objects);
-	admin_set_u64(o, "segment", b->segment);
-	admin_set_u64(o, "offset", b->offset);
-	admin_set_u64(o, "bytes", b->bytes);
-	json_array_append_new(arg, o);
 }
 
 int admin_scrub_report(const struct admin_params *a, struct op_ctx *ctx, const struct admin_request *r, struct buf *ret)

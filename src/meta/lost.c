@@ -10,11 +10,23 @@
 #include "meta/heal_internal.h"
 #include "meta/owner.h"
 
+static bool is_noted(const struct meta_lost_list *list, const struct erasure_lost_stripe *l)
+{
+	for (unsigned i = 0; i < list->n; i++) {
+		const struct meta_lost *m = &list->at[i];
+		if (m->segment == l->segment && m->from_4k <= l->offset_4k && l->offset_4k + l->cell_4k <= m->to_4k)
+			return true;
+	}
+	return false;
+}
+
 void lost_note(void *arg, const struct erasure_lost_stripe *l)
 {
 	struct meta_lost_list *list = arg;
 	struct meta_lost *last = list->n ? &list->at[list->n - 1] : NULL;
 
+	if (is_noted(list, l))
+		return;
 	list->stripes++;
 	if (last && last->segment == l->segment && last->to_4k == l->offset_4k && last->cells == l->cells)
 		last->to_4k += l->cell_4k;

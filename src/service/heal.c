@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "object/object.h"
+#include "service/lost.h"
 
 #define LOOK_BYTES (8u << 20)        /* moved between two looks at what others do */
 #define REST_NS (250 * NS_PER_MS)    /* at most, at a time */
@@ -22,9 +23,11 @@ struct heal {
 	struct heal_request request;
 	struct buf bucket, prefix; /* of it, whole */
 	struct buf key;            /* how far it is */
+	struct meta_lost_blobs lost; /* what it found that cannot be read, once it has ended */
 	/* The run's. */
 	struct service_run *run;
 	struct meta_healer *healer;
+	struct meta_lost_list met; /* by the request */
 	uint64_t moved, look_ns, others; /* since and at the last look */
 	uint64_t retry_ns;               /* mono; not before */
 };
@@ -46,6 +49,7 @@ struct heal *heal_free(struct heal *h)
 	if (!h)
 		return NULL;
 	meta_healer_free(h->healer);
+	meta_lost_blobs_free(&h->lost);
 	buf_free(&h->bucket);
 	buf_free(&h->prefix);
 	buf_free(&h->key);
@@ -201,8 +205,11 @@ static bool request_begin(struct heal *h)
 
 	if (r->state != HEAL_WAITS && r->state != HEAL_RUNS)
 		return false;
-	if (r->state == HEAL_WAITS)
+	if (r->state == HEAL_WAITS) {
 		r->started_ns = clock_wall_ns();
+		h->met = (struct meta_lost_list){0};
+		meta_lost_blobs_free(&h->lost);
+	}
 	r->state = HEAL_RUNS;
 	return true;
 }
@@ -219,6 +226,20 @@ static int fill_lost(struct heal *h)
 	return 0;
 }
 
+/* Whose the payload is that cannot be read: a walk over the rows that name blobs. */
+static int name_lost(struct heal *h)
+{
+	struct meta_lost_blobs lost;
+	int rc = h->met.stripes ? meta_lost_find(h->set, &h->met, go_on, h, &lost) : 1;
+
+	if (rc != 0)
+		return MIN(rc, 0);
+	lost_tell(h->set, "heal", &h->met, &lost);
+	MUTEX_GUARD(&h->lock);
+	h->lost = lost;
+	return 0;
+}
+
 /* One that was told to end goes on with the next run. */
 static void request_run(struct heal *h)
 {
@@ -226,10 +247,14 @@ static void request_run(struct heal *h)
 
 	if (!request_begin(h))
 		return;
+	meta_healer_note_lost(h->healer, &h->met);
 	while (rc > 0)
 		rc = service_run_ends(h->run) ? -QE_BUSY : request_page(h);
+	meta_healer_note_lost(h->healer, NULL);
 	if (rc == 0)
 		rc = fill_lost(h);
+	if (rc == 0)
+		rc = name_lost(h);
 	if (rc != -QE_BUSY)
 		request_end(h, rc);
 }
@@ -290,6 +315,15 @@ static void fill_drive(struct heal_drive *d)
 		d->eta_ns = (uint64_t)((double)d->bytes_queued / (double)d->bytes_per_s * 1e9);
 }
 
+uint64_t heal_lost(struct heal *h, void (*fn)(void *arg, const struct meta_lost_blob *b), void *arg)
+{
+	MUTEX_GUARD(&h->lock);
+
+	for (unsigned i = 0; i < h->lost.n; i++)
+		fn(arg, &h->lost.at[i]);
+	return h->lost.more;
+}
+
 void heal_status(struct heal *h, struct heal_status *ret)
 {
 	struct meta_heal_slot slot[SUPER_MAX_SLOTS];
@@ -304,6 +338,7 @@ void heal_status(struct heal *h, struct heal_status *ret)
 	meta_damage_stats(h->set, &ret->damage);
 	mutex_lock(&h->lock);
 	ret->request = h->request;
+	ret->request.unreadable = h->lost.n + h->lost.more;
 	mutex_unlock(&h->lock);
 	meta_stats(h->set, &st);
 	ret->missing_ranges = st.missing_ranges;

@@ -30,6 +30,7 @@ struct heal_request { /* what somebody asked for, the last of it */
 	uint64_t bad, repaired, failed;         /* cells */
 	uint64_t lost;                          /* files that were gone, which count as bad as well; they are filled at the end */
 	bool unfilled;                          /* not all of them were */
+	uint64_t unreadable;                    /* pieces of payload with too few good cells; known at its end */
 	int rc;                                 /* of one that failed */
 };
 struct heal_status {
@@ -45,6 +46,8 @@ int heal_run(void *arg, struct service_run *r); /* of the row in the table of se
 /* Looks at all content below a prefix, at the next run. deep: every cell is read and verified; else only files that are
  * absent are found (what is missing is filled anyway). -QE_BUSY: another request waits or runs; -QE_NO_SUCH_BUCKET. */
 int heal_request(struct heal *h, struct str bucket, struct str prefix, bool deep) WARN_UNUSED;
+/* fn for each piece of payload that the newest request found unreadable, under a lock; how many more there are. */
+uint64_t heal_lost(struct heal *h, void (*fn)(void *arg, const struct meta_lost_blob *b), void *arg);
 void heal_status(struct heal *h, struct heal_status *ret);
 
 #endif

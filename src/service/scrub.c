@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "service/lost.h"
 
 #define REPORT_FORMAT 2
 #define REPORT_FIXED 68
@@ -243,36 +244,6 @@ static int finish(struct scrub *s)
 	return save(s, META_DURABLE);
 }
 
-static bool all_in(struct scrub *s)
-{
-	struct meta_stats st;
-	unsigned in = 0;
-
-	meta_stats(s->set, &st);
-	for (unsigned i = 0; i < st.n; i++)
-		in += st.state[i] == ISR_IN;
-	return in == st.n;
-}
-
-/* A line for each blob, whose names stand one behind the other. */
-static void tell_lost(struct scrub *s, const struct meta_lost_list *list, const struct meta_lost_blobs *lost)
-{
-	const char *cure = all_in(s) ? "restore it from a copy, or delete it" : "bring back the drives that are out";
-
-	for (unsigned i = 0; i < lost->n; i++) {
-		const struct meta_lost_blob *b = &lost->at[i];
-		CLEANUP_BUF struct buf names = BUF_INIT;
-		for (const char *c = b->names; *c; c++)
-			buf_add_char(&names, *c == '\n' ? ' ' : *c);
-		log_error("scrub", "cannot be read object=\"%s\" segment=%016llx offset=%llu bytes=%llu cure=\"%s\"",
-			  buf_cstr(&names), (unsigned long long)b->segment, (unsigned long long)b->offset,
-			  (unsigned long long)b->bytes, cure);
-	}
-	if (list->stripes)
-		log_error("scrub", "stripes have too few good cells stripes=%llu objects_told=%u more=%llu",
-			  (unsigned long long)list->stripes, lost->n, (unsigned long long)lost->more);
-}
-
 /* Whose the payload is that cannot be read: one walk over the rows that name blobs. */
 static int name_lost(struct scrub *s, bool tell)
 {
@@ -284,7 +255,7 @@ static int name_lost(struct scrub *s, bool tell)
 	if (rc < 0)
 		return rc;
 	if (tell)
-		tell_lost(s, &r.lost, &lost);
+		lost_tell(s->set, "scrub", &r.lost, &lost);
 	mutex_lock(&s->lock);
 	struct meta_lost_blobs old = s->lost;
 	s->lost = lost;

@@ -41,5 +41,16 @@ rc=0
 "$QUOIN" admin heal --deep lost >"$TEST_DIR/heal" || rc=$?
 assert_eq "$rc" 1 "$(cat "$TEST_DIR/heal")"
 assert_match "$(tail -n 1 "$TEST_DIR/heal")" ': [1-9][0-9]* bad pieces, [0-9]+ repaired, [1-9][0-9]* failed'
+assert_match "$(tail -n 1 "$TEST_DIR/heal")" '; 1 pieces cannot be read'
 assert_eq "$("$QUOIN" admin heal status --json | jq '.request | .bad - .repaired - .failed - .lost_files')" 0
+
+# and names what cannot be read, in its status and in the log
+assert_eq "$("$QUOIN" admin heal status --json | jq -c '[.request.unreadable[].objects[]]')" '["lost/key"]'
+grep -q 'error heal cannot be read object="lost/key"' "$QUOIN_LOG" || fail "the log does not name the object"
+
+# and the next one, of a bucket that is whole, names nothing
+s3curl /whole -X PUT
+s3curl /whole/key -d whole
+"$QUOIN" admin heal --deep whole >"$TEST_DIR/heal"
+assert_eq "$("$QUOIN" admin heal status --json | jq -c .request.unreadable)" '[]'
 stop_quoin
