@@ -371,9 +371,11 @@ int admin_heal_start(const struct admin_params *a, struct op_ctx *ctx, const str
 }
 
 /* ---- Scrub -------------------------------------------------------------------------------------------------------- */
-static void scrub_progress(const struct scrub_report *s, uint64_t segments, uint64_t asked, struct progress *ret)
+static void scrub_progress(const struct scrub_report *s, const struct meta_stats *st, uint64_t segments, uint64_t asked,
+			   struct progress *ret)
 {
 	uint64_t bad = 0, now = clock_wall_ns();
+	char slots[64];
 
 	*ret = (struct progress){.unit = "segments", .done = s->segments, .total = MAX(segments, s->segments)};
 	for (unsigned i = 0; i < SUPER_MAX_SLOTS; i++) {
@@ -387,6 +389,10 @@ static void scrub_progress(const struct scrub_report *s, uint64_t segments, uint
 		ret->eta_ns = (uint64_t)((double)(now - s->started_ns) / (double)s->segments * (double)(ret->total - ret->done));
 	say(ret, "%llu bad pieces, %llu of them could not be repaired, %u bad index copies", (unsigned long long)bad,
 	    (unsigned long long)ret->failed, s->index_bad);
+	unsigned out = ret->finished ? slots_out(st, slots, sizeof slots) : 0;
+	if (out)
+		say(ret, "; not in the set, so not verified: slots %s", slots);
+	ret->failed += out;
 }
 
 static bool any_healed(const struct admin_params *a)
@@ -433,7 +439,7 @@ int admin_scrub_report(const struct admin_params *a, struct op_ctx *ctx, const s
 	scrub_report(a->scrub, &s);
 	meta_stats(object_store_set(a->store), &st);
 	(void)service_info_of(a, "scrub", &run);
-	scrub_progress(&s, segments_known(a), number(r, "after"), &p);
+	scrub_progress(&s, &st, segments_known(a), number(r, "after"), &p);
 	note_wait(&p, &st, &run);
 	if (!p.finished && !p.waits && any_healed(a))
 		p.waits = "drives are being healed first";

@@ -53,4 +53,11 @@ s3curl /whole -X PUT
 s3curl /whole/key -d whole
 "$QUOIN" admin heal --deep whole >"$TEST_DIR/heal"
 assert_eq "$("$QUOIN" admin heal status --json | jq -c .request.unreadable)" '[]'
+
+# and a scrub without one of the drives is no success
+"$QUOIN" admin drive offline "$(drive 4)"
+rc=0
+"$QUOIN" admin scrub start >"$TEST_DIR/scrub" || rc=$?
+assert_eq "$rc" 1 "$(cat "$TEST_DIR/scrub")"
+assert_match "$(tail -n 1 "$TEST_DIR/scrub")" '; not in the set, so not verified: slots [0-3]$'
 stop_quoin
