@@ -139,6 +139,14 @@ int connection_abort(const char *dev)
 	return write(fd, "1", 1) < 0 ? -errno : 0;
 }
 
+/* A forced unmount aborts the connection even if the mount is in use. */
+int connection_force(const char *path, const char *dev)
+{
+	if (!connection_is_at(path, dev))
+		return -ENOENT;
+	return umount2(path, UMOUNT_NOFOLLOW | MNT_FORCE) == 0 || errno == EBUSY ? 0 : -errno;
+}
+
 int connection_place(const char *path, char ret[PATH_MAX])
 {
 	size_t len = strlen(path);
@@ -184,6 +192,5 @@ int fusefs_release(const char *path)
 	if (rc < 0)
 		return rc;
 	rc = connection_abort(dev);
-	/* A forced unmount aborts it, too, even if it is in use. */
-	return rc < 0 && (umount2(at, UMOUNT_NOFOLLOW | MNT_FORCE) == 0 || errno == EBUSY) ? 0 : rc;
+	return rc < 0 ? connection_force(at, dev) : 0;
 }

@@ -60,6 +60,7 @@ struct fusefs *fusefs_stop(struct fusefs *m);
  * more, and does nothing when that has stopped already. */
 struct fusefs_place {
 	char path[4096], dev[32];
+	struct fusefs_guard *guard;
 };
 void fusefs_place(const struct fusefs *m, struct fusefs_place *ret);
 void fusefs_abandon(const struct fusefs_place *at);

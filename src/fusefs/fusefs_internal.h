@@ -66,6 +66,7 @@ int connection_unmount(const char *path, bool lazy) WARN_UNUSED;
  * fusectl is not mounted. */
 int connection_control(const char *dev) WARN_UNUSED;
 int connection_abort(const char *dev) WARN_UNUSED;
+int connection_force(const char *path, const char *dev) WARN_UNUSED; /* the same without fusectl, by root */
 
 /* ---- guard.c: what the guard, if any, is told ---------------------------------------------------------------- */
 void guard_mounted(const struct fusefs_guard *g, const char *path, const char *dev);

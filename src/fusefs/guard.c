@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -39,13 +38,13 @@ enum word { MOUNTED, UNMOUNTED, CRASHED };
 /* With MOUNTED comes the descriptor that aborts the connection, if there is one. */
 struct message {
 	enum word word;
-	char path[PATH_MAX];
+	char path[PATH_MAX], dev[32];
 };
 
 /* ---- The guard ------------------------------------------------------------------------------------------------------ */
 struct watch {
-	int control;         /* -1: none */
-	char path[PATH_MAX]; /* "": not mounted */
+	int control; /* -1: none */
+	char path[PATH_MAX], dev[32]; /* "": not mounted */
 };
 
 static void forget(struct watch *w)
@@ -61,9 +60,7 @@ static void let_go(struct watch *w)
 		return;
 	log_warn("fuse", "the daemon was killed or crashed: who uses the mount gets errors until it is mounted again path=%s",
 	         w->path);
-	/* A forced unmount aborts the connection, too, even if the mount is in use. */
-	if ((w->control < 0 || write(w->control, "1", 1) < 0) && umount2(w->path, MNT_FORCE | UMOUNT_NOFOLLOW) < 0 &&
-	    errno != EBUSY)
+	if ((w->control < 0 || write(w->control, "1", 1) < 0) && connection_force(w->path, w->dev) < 0)
 		log_error("fuse", "cannot abort the connection of the mount; if it hangs: umount -f %s", w->path);
 	forget(w);
 }
@@ -104,8 +101,10 @@ static bool hear(struct watch *w)
 	}
 	forget(w);
 	w->control = fd;
-	if (m.word == MOUNTED)
+	if (m.word == MOUNTED) {
 		memcpy(w->path, m.path, sizeof w->path);
+		memcpy(w->dev, m.dev, sizeof w->dev);
+	}
 	return true;
 }
 
@@ -229,6 +228,7 @@ void guard_mounted(const struct fusefs_guard *g, const char *path, const char *d
 		log_warn("fuse", "if the daemon is killed, the mount may hang: root should mount the control file system: "
 		                 "mount -t fusectl fusectl /sys/fs/fuse/connections");
 	snprintf(m.path, sizeof m.path, "%s", path);
+	snprintf(m.dev, sizeof m.dev, "%s", dev);
 	if (say(g, &m, fd) < 0)
 		log_warn("fuse", "the guard of the mount is gone: if the daemon is killed, it may hang until: umount -f %s", path);
 }

@@ -375,6 +375,7 @@ void fusefs_place(const struct fusefs *m, struct fusefs_place *ret)
 {
 	snprintf(ret->path, sizeof ret->path, "%s", m->path);
 	snprintf(ret->dev, sizeof ret->dev, "%s", m->dev);
+	ret->guard = m->guard;
 }
 
 void fusefs_abandon(const struct fusefs_place *at)
@@ -382,6 +383,7 @@ void fusefs_abandon(const struct fusefs_place *at)
 	if (connection_is_at(at->path, at->dev) && connection_unmount(at->path, true) < 0)
 		log_error("fuse", "cannot unmount path=%s", at->path);
 	abort_it(at->dev);
+	guard_unmounted(at->guard);
 }
 
 void fusefs_stats(const struct fusefs *m, struct fusefs_stats *ret)
