@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Recovery: who counts (R1), the promise (R2), the ISR and D (R4), EPOCH (R6), and the order of it all.
+ * Recovery: who counts (R1), the promise (R2), the ISR and D (R4), and the order of it all.
  *
  * Nothing is written before R2. With fewer drives than the write quorum nothing is written at all but the fdatasync of
  * R3, and the set is read-only (R5').
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,19 +56,13 @@ int supers_find(struct meta_set *s, struct op_ctx *ctx)
 	return found ? 0 : op_fail(ctx, -QE_QUORUM_READ, "no drive has a valid superblock");
 }
 
-static bool newer(uint64_t ae, uint64_t as, uint64_t be, uint64_t bs)
-{
-	return ae > be || (ae == be && as > bs);
-}
-
-/* The newest ISR body of the slots. */
-static const struct super *newest_isr(const struct meta_set *s, uint32_t slots)
+const struct super *super_newest(const struct meta_set *s, uint32_t slots)
 {
 	const struct super *best = NULL;
 
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct super *p = &s->slot[i].super;
-		if ((slots & 1u << i) && (!best || newer(p->isr_epoch, p->isr_seq, best->isr_epoch, best->isr_seq)))
+		if ((slots & 1u << i) && (!best || isr_newer(p->isr_epoch, p->isr_seq, best->isr_epoch, best->isr_seq)))
 			best = p;
 	}
 	return best;
@@ -120,7 +113,7 @@ static int body_of(struct recovery *r, struct found_record *f, struct record_bod
 
 static int find_isr(struct recovery *r)
 {
-	const struct super *best = newest_isr(r->s, r->counted);
+	const struct super *best = super_newest(r->s, r->counted);
 	struct record_body dec;
 
 	r->isr = r->isr_root = best->isr;
@@ -192,21 +185,7 @@ static int check_epochs(struct recovery *r)
 	return 0;
 }
 
-/* ---- Index copies ------------------------------------------------------------------------------------------------- */
-static void index_bad(void *arg, const char *why)
-{
-	struct set_slot *slot = arg;
-
-	log_error("meta", "index copy is bad path=%s cause=\"%s\"", slot->d->path, why);
-	__atomic_fetch_or(&slot->set->index_bad, 1u << slot->id.slot, __ATOMIC_SEQ_CST);
-}
-
-void index_watch(struct set_slot *slot)
-{
-	index_on_bad(slot->index, index_bad, slot);
-}
-
-static bool lost(struct recovery *r, uint32_t slots, const char *what)
+bool recovery_lost(struct recovery *r, uint32_t slots, const char *what)
 {
 	for (unsigned i = 0; i < r->s->n; i++)
 		if (slots & 1u << i) {
@@ -214,109 +193,6 @@ static bool lost(struct recovery *r, uint32_t slots, const char *what)
 			r->s->slot[i].io_lost = true;
 		}
 	return slots != 0;
-}
-
-/* 0; 1: a drive that does not answer is lost. */
-static int open_indexes(struct recovery *r)
-{
-	struct meta_set *s = r->s;
-	uint32_t hang = 0;
-
-	for (unsigned i = 0; i < s->n; i++) {
-		struct set_slot *slot = &s->slot[i];
-		if (!(r->counted & 1u << i) || slot->index || slot->super.index_state == ISR_INDEX_BAD)
-			continue;
-		if (slot->super.index_state == ISR_INDEX_NONE && !(index_homes(s) & 1u << i))
-			continue;
-		bool fresh = slot->super.start.first_seq == 1;
-		int rc = index_open_of(slot->d, &(struct index_opening){s->p.index_map_bytes, fresh, s->p.read_only}, &slot->index);
-		if (rc == -QE_DRIVE_TIMEOUT)
-			hang |= 1u << i;
-		if (rc < 0) {
-			log_warn("meta", "index copy cannot be opened path=%s error=\"%s\"", slot->d->path, err_text(rc));
-			slot->index = NULL;
-			continue;
-		}
-		index_watch(slot);
-	}
-	return lost(r, hang, "opening of its index copy");
-}
-
-/* One that serves is nobody's to give up. */
-static int ask(struct set_slot *slot, bool (*fn)(struct index *ix))
-{
-	return slot->index_lent ? fn(slot->index) : index_ask(slot->d, &slot->index, fn);
-}
-
-/* Struck because its drive left, not because it was bad: what it applied is history (index_rebuild.c). */
-static int was_away(struct set_slot *slot)
-{
-	if (slot->super.index_state != ISR_INDEX_GOOD)
-		return 0;
-	if (!slot->index_checked) {
-		int rc = ask(slot, index_is_whole);
-		if (rc < 0)
-			return rc;
-		slot->index_whole = rc;
-	}
-	slot->index_checked = true;
-	return slot->index_whole;
-}
-
-/* A row that a copy hides would be missed until the next start: what is loaded once, as a whole, is compared with its sum. */
-static bool hides_nothing(struct index *ix)
-{
-	return index_check_table(ix, TABLE_SEGMENT) == 0 && index_check_table(ix, TABLE_MISSING) == 0;
-}
-
-/* 1: it can be read; 0: not; -QE_DRIVE_TIMEOUT: its drive does not answer, and it is gone. */
-static int is_good(struct set_slot *slot, const struct isr_body *isr)
-{
-	int rc = isr->slot[slot->id.slot].index == ISR_INDEX_GOOD ? 1 : was_away(slot);
-
-	return rc > 0 ? ask(slot, hides_nothing) : rc;
-}
-
-/* Read is what the ISR calls good, or what was away, as far as the journal still reaches it. p: the lowest of their
- * positions. 1: a drive that does not answer is lost. */
-static int choose_indexes(struct recovery *r, const struct isr_body *isr)
-{
-	struct meta_set *s = r->s;
-
-	uint32_t hang = 0;
-
-	r->index_ok = 0;
-	r->replay_from = UINT64_MAX;
-	for (unsigned i = 0; i < s->n; i++) {
-		struct index *ix = s->slot[i].index;
-		if (!(r->counted & 1u << i) || !ix || index_is_bad(ix) || index_position(ix) + 1 < r->start.first_seq)
-			continue;
-		int rc = is_good(&s->slot[i], isr);
-		if (rc == -QE_DRIVE_TIMEOUT)
-			hang |= 1u << i;
-		if (rc <= 0)
-			continue;
-		r->index_ok |= 1u << i;
-		r->replay_from = MIN(r->replay_from, index_position(ix));
-	}
-	if (lost(r, hang, "reading of its index copy"))
-		return 1;
-	if (r->index_ok)
-		return 0;
-	return op_fail(r->ctx, -QE_QUORUM_READ, "no drive that is here has a good copy of the index; bring more drives");
-}
-
-/* What is not read is made anew once the set serves (index_rebuild.c). */
-static void close_others(struct recovery *r)
-{
-	for (unsigned i = 0; i < r->s->n; i++) {
-		struct set_slot *slot = &r->s->slot[i];
-		if (!(r->counted & 1u << i) || (r->index_ok & 1u << i))
-			continue;
-		slot->index = slot->index_lent ? NULL : index_close(slot->index);
-		slot->index_lent = false; /* a further attempt may open one, and that is its own */
-		slot->super.index_state = ISR_INDEX_NONE;
-	}
 }
 
 /* ---- R1, R3, R4 together ------------------------------------------------------------------------------------------ */
@@ -334,7 +210,7 @@ static int read_state(struct recovery *r)
 {
 	struct meta_set *s = r->s;
 	uint32_t all = usable(s);
-	const struct super *best = newest_isr(s, all);
+	const struct super *best = super_newest(s, all);
 
 	if (!best)
 		return need_more(r, 0);
@@ -343,7 +219,7 @@ static int read_state(struct recovery *r)
 		if (bits(r->counted) < s->r)
 			return need_more(r, r->counted);
 		r->read_only = s->p.read_only || bits(r->counted) < MAX(s->r, s->w);
-		int rc = open_indexes(r);
+		int rc = indexes_open(r);
 		if (rc)
 			return rc;
 		guess_replay(r);
@@ -361,40 +237,10 @@ static int read_state(struct recovery *r)
 	}
 	int rc = check_epochs(r);
 	if (rc == 0)
-		rc = choose_indexes(r, &r->isr);
+		rc = indexes_choose(r, &r->isr);
 	if (rc == 0)
 		find_durable(r);
 	return rc;
-}
-
-/* Segments that stripes of (D, T] may lie in. */
-static int learn_from_index(struct recovery *r)
-{
-	struct meta_set *s = r->s;
-	struct index_txn *t;
-	struct index_cursor *c;
-	struct memtable_row row;
-	struct segment_info info;
-	int rc = index_txn_open(s->slot[__builtin_ctz(r->index_ok)].index, &t);
-
-	if (rc < 0)
-		return rc;
-	rc = index_cursor_open(t, TABLE_SEGMENT, &c);
-	if (rc == 0) {
-		for (rc = index_seek(c, (struct str){"", 0}, &r->arena, &row); rc > 0; rc = index_next(c, &r->arena, &row))
-			if (row_segment_decode(str_sub(row.row, ENVELOPE_BYTES, row.row.len - ENVELOPE_BYTES), &info) == 0)
-				(void)!erasure_segment_add(s->erasure, &info);
-		index_cursor_close(c);
-	}
-	index_txn_close(t);
-	return rc;
-}
-
-static int write_super(void *arg, unsigned slot)
-{
-	struct meta_set *s = arg;
-
-	return super_write(s->slot[slot].d, &s->slot[slot].super);
 }
 
 /* ---- R2 ----------------------------------------------------------------------------------------------------------- */
@@ -411,250 +257,7 @@ static bool promise(struct recovery *r)
 	for (unsigned i = 0; i < s->n; i++)
 		if (r->counted & 1u << i)
 			s->slot[i].super.promised = r->epoch;
-	return !lost(r, slots_parallel(r->counted, write_super, s, NULL), "promise");
-}
-
-/* ---- R6: superblocks and EPOCH ------------------------------------------------------------------------------------ */
-/* Before EPOCH: nothing of the coming epoch, and no D that only this start worked out (TRACES.md H32). */
-static uint32_t write_supers_before(struct recovery *r, uint32_t slots)
-{
-	struct meta_set *s = r->s;
-	struct super best = *newest_isr(s, r->counted);
-
-	if (r->isr_seq <= r->durable && newer(r->isr_epoch, r->isr_seq, best.isr_epoch, best.isr_seq)) {
-		best.isr = r->isr;
-		best.isr_epoch = r->isr_epoch;
-		best.isr_seq = r->isr_seq;
-	}
-	for (unsigned i = 0; i < s->n; i++) {
-		struct super *p = &s->slot[i].super;
-		if (!(slots & 1u << i))
-			continue;
-		p->start = r->start;
-		p->isr = best.isr;
-		p->isr_epoch = best.isr_epoch;
-		p->isr_seq = best.isr_seq;
-		p->durable_seq = MAX(MAX(p->durable_seq, best.isr_seq), r->start.first_seq - 1);
-		p->epochs = s->nhistory;
-		memcpy(p->epoch, s->history, sizeof p->epoch);
-		p->member = true;
-	}
-	return slots_parallel(slots, write_super, s, NULL);
-}
-
-/* The newest list of a superblock; recovery adds what it finds behind that once it serves. */
-static void collect_history(struct recovery *r)
-{
-	struct meta_set *s = r->s;
-	const struct super *best = NULL;
-
-	for (unsigned i = 0; i < s->n; i++) {
-		const struct super *p = &s->slot[i].super;
-		if ((r->counted & 1u << i) && p->epochs && (!best || p->epoch[0].epoch > best->epoch[0].epoch))
-			best = p;
-	}
-	s->nhistory = best ? best->epochs : 0;
-	if (best)
-		memcpy(s->history, best->epoch, sizeof s->history);
-}
-
-void history_add(struct meta_set *s, const struct super_epoch *e)
-{
-	if (s->nhistory && s->history[0].epoch >= e->epoch)
-		return;
-	memmove(s->history + 1, s->history, (SUPER_MAX_EPOCHS - 1) * sizeof *s->history);
-	s->history[0] = *e;
-	s->nhistory = MIN(s->nhistory + 1, (unsigned)SUPER_MAX_EPOCHS);
-}
-
-static void new_isr(struct recovery *r, uint32_t slots, struct isr_body *ret)
-{
-	struct meta_set *s = r->s;
-
-	*ret = r->isr_kept;
-	ret->n = (uint8_t)s->n;
-	ret->k = (uint8_t)s->k;
-	ret->m = (uint8_t)s->m;
-	ret->w = (uint8_t)s->w;
-	snprintf(ret->reason, sizeof ret->reason, "start of epoch %llu", (unsigned long long)r->epoch);
-	for (unsigned i = 0; i < s->n; i++) {
-		if (slots & 1u << i) {
-			ret->slot[i].state = ISR_IN;
-			memcpy(ret->slot[i].drive, s->slot[i].id.drive, 16);
-			ret->slot[i].index = r->index_ok & 1u << i ? ISR_INDEX_GOOD : ISR_INDEX_NONE;
-			continue;
-		}
-		if (ret->slot[i].state == ISR_IN)
-			ret->slot[i].state = ISR_OUT;
-		ret->slot[i].index = ISR_INDEX_NONE;
-	}
-}
-
-struct sealing {
-	struct meta_set *s;
-	struct meta_batch *b;
-};
-
-/* R7: bytes behind a crash are never mistaken, since nothing is appended to a segment of an older epoch. */
-static void seal_one(void *arg, const struct segment_info *info)
-{
-	struct sealing *seal = arg;
-	struct segment_known *known = segment_note(seal->s, info, false);
-	CLEANUP_BUF struct buf body = BUF_INIT;
-	struct segment_info row = *info;
-	struct meta_key k;
-
-	row.live_bytes = known->info.live_bytes;
-	known->info = row;
-	known->known = true;
-	row_segment_encode(&body, &row);
-	key_u64(&k, row.id);
-	batch_op(seal->b, TABLE_SEGMENT, key_of(&k), false, buf_str(&body));
-}
-
-/* The batch inside: what was missing when T became final, and the sealed segments. Rows carry T. */
-static struct meta_batch *epoch_batch(struct recovery *r)
-{
-	struct meta_set *s = r->s;
-	struct meta_batch *b = meta_batch_new(s, META_DURABLE, OP_HEAL);
-
-	ASSERT(b);
-	b->kind = BATCH_EPOCH;
-	b->internal = true;
-	b->seq = found_last_seq(r->kept);
-	b->time = s->last_wall_ns = MAX(clock_wall_ns(), s->last_wall_ns + 1);
-	for (unsigned i = 0; i < r->missing.n; i++) {
-		const struct found_missing *m = VEC_AT(&r->missing, struct found_missing, i);
-		batch_missing(b, m->slot, m->segment, m->from_4k, MISSING_RECOVERY);
-	}
-	erasure_seal_open(s->erasure, seal_one, &(struct sealing){s, b});
-	batch_seal(b);
-	return b;
-}
-
-static void read_boot_id(struct meta_set *s)
-{
-	CLEANUP_BUF struct buf text = BUF_INIT;
-
-	if (fd_read_file("/proc/sys/kernel/random/boot_id", 64, &text) < 0 || text.len < UUID_TEXT_LEN ||
-	    uuid_parse(str_sub(buf_str(&text), 0, UUID_TEXT_LEN), s->boot) < 0)
-		memset(s->boot, 0, sizeof s->boot);
-}
-
-static int flush_slot(void *arg, unsigned slot)
-{
-	struct meta_set *s = arg;
-	int rc = 0;
-
-	LIST_FOREACH(it, &s->journal.used) {
-		struct log_file *lf = LIST_ENTRY(it, struct log_file, node);
-		if (rc == 0 && (lf->dirty & 1u << slot) && lf->file[slot])
-			rc = drive_sync(lf->file[slot]);
-	}
-	return rc;
-}
-
-static uint32_t flush_journal(struct meta_set *s)
-{
-	uint32_t failed = slots_parallel(s->in_mask, flush_slot, s, NULL);
-
-	LIST_FOREACH(it, &s->journal.used)
-		LIST_ENTRY(it, struct log_file, node)->dirty = 0;
-	s->dirty_since_ns = 0;
-	return failed;
-}
-
-/* Built, written and flushed on every member. Returns the members that failed. */
-static uint32_t write_epoch(struct recovery *r, uint32_t slots)
-{
-	struct meta_set *s = r->s;
-	struct record_epoch e = {
-		.epoch = r->epoch,
-		.last_seq = found_last_seq(r->kept),
-		.last_crc = r->kept->head.head_crc,
-	};
-	struct meta_batch *b = epoch_batch(r);
-	struct wrec *w = wrec_get(s);
-
-	memcpy(e.boot, s->boot, 16);
-	new_isr(r, slots, &e.isr);
-	s->isr = e.isr;
-	s->in_mask = slots;
-	s->fail_mask = 0;
-	s->next_seq = e.last_seq + 1;
-	s->head_crc = e.last_crc;
-	__atomic_store_n(&s->epoch, r->epoch, __ATOMIC_SEQ_CST);
-	buf_reset(&s->body);
-	record_epoch_put(&s->body, &e);
-	batch_encode(s, &s->body, b);
-	w->control = true;
-	uint32_t failed = slots;
-	int rc = meta_batch_err(b) ? meta_batch_err(b) : record_build(s, w, RECORD_EPOCH, 1, 0);
-	if (rc < 0) {
-		log_error("meta", "the record of the epoch could not be built: %s", err_text(rc));
-	} else {
-		record_write_sync(s, w);
-		failed = s->fail_mask | flush_journal(s);
-		apply_ops(s, buf_str(&b->ops), b->seq, true);
-	}
-	s->fail_mask = 0;
-	wrec_put(s, w);
-	meta_batch_free(b);
-	return failed;
-}
-
-void supers_fill(struct meta_set *s, uint32_t mask)
-{
-	for (unsigned i = 0; i < s->n; i++) {
-		struct super *p = &s->slot[i].super;
-		if (!(mask & 1u << i))
-			continue;
-		p->start = s->start;
-		p->isr = s->isr_durable;
-		p->isr_epoch = s->isr_epoch;
-		p->isr_seq = s->isr_seq;
-		p->durable_seq = MAX(p->durable_seq, meta_durable_seq(s));
-		p->epochs = s->nhistory;
-		memcpy(p->epoch, s->history, sizeof p->epoch);
-		p->index_state = s->slot[i].index ? (index_is_bad(s->slot[i].index) ? ISR_INDEX_BAD : ISR_INDEX_GOOD) : p->index_state;
-		if (s->slot[i].index)
-			p->index_position = index_position(s->slot[i].index);
-	}
-}
-
-uint32_t supers_put(struct meta_set *s, uint32_t mask)
-{
-	return slots_parallel(mask, write_super, s, NULL);
-}
-
-uint32_t supers_write(struct meta_set *s, uint32_t mask)
-{
-	supers_fill(s, mask);
-	return supers_put(s, mask);
-}
-
-static uint32_t begin_epoch(struct recovery *r, uint32_t slots)
-{
-	struct meta_set *s = r->s;
-	struct super_epoch e = {r->epoch, found_last_seq(r->kept) + 1, r->kept->head.head_crc};
-
-	uint32_t failed = write_epoch(r, slots);
-	if (failed)
-		return failed;
-	for (const struct found_record *f = r->root->next; f; f = f->next) {
-		if (f->head.type == RECORD_EPOCH)
-			history_add(s, &(struct super_epoch){f->head.epoch, f->head.first_seq, f->head.prev_crc});
-		if (f == r->kept)
-			break;
-	}
-	history_add(s, &e);
-	s->isr_durable = s->isr;
-	s->isr_durable.reason[0] = '\0';
-	s->isr_epoch = r->epoch;
-	s->isr_seq = e.first_seq - 1;
-	s->start = r->start;
-	__atomic_store_n(&s->durable_seq, e.first_seq - 1, __ATOMIC_SEQ_CST);
-	return supers_write(s, slots);
+	return !recovery_lost(r, supers_put(s, r->counted), "promise");
 }
 
 /* ---- The attempt -------------------------------------------------------------------------------------------------- */
@@ -681,12 +284,12 @@ static int serve_writable(struct recovery *r)
 {
 	struct meta_set *s = r->s;
 
-	collect_history(r);
-	close_others(r);
+	epoch_history(r);
+	indexes_close_others(r);
 	uint32_t slots = repair_drives(r);
-	if (lost(r, r->counted & ~slots, "repair"))
+	if (recovery_lost(r, r->counted & ~slots, "repair"))
 		return 1;
-	if (lost(r, write_supers_before(r, slots), "superblock"))
+	if (recovery_lost(r, epoch_supers(r, slots), "superblock"))
 		return 1;
 	int rc = isr_at_tail(r);
 	if (rc == 0)
@@ -695,9 +298,9 @@ static int serve_writable(struct recovery *r)
 		rc = load_segments(s);
 	if (rc < 0)
 		return rc;
-	if (lost(r, journal_adopt(r, slots), "journal"))
+	if (recovery_lost(r, journal_adopt(r, slots), "journal"))
 		return 1;
-	if (lost(r, begin_epoch(r, slots), "epoch"))
+	if (recovery_lost(r, epoch_begin(r, slots), "epoch"))
 		return 1;
 	erasure_set_writers(s->erasure, slots);
 	ids_begin(s, r->epoch);
@@ -751,13 +354,22 @@ static int attempt(struct recovery *r)
 		return rc;
 	if (!r->read_only && !promise(r))
 		return 1;
-	rc = learn_from_index(r);
+	rc = indexes_learn(r);
 	if (rc == 0)
 		rc = decide_tail(r);
 	if (rc < 0)
 		return rc;
 	STAT_ADD(r->s, unavailable_blobs, r->unavailable);
 	return r->read_only ? serve_read_only(r) : serve_writable(r);
+}
+
+static void read_boot_id(struct meta_set *s)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+
+	if (fd_read_file("/proc/sys/kernel/random/boot_id", 64, &text) < 0 || text.len < UUID_TEXT_LEN ||
+	    uuid_parse(str_sub(buf_str(&text), 0, UUID_TEXT_LEN), s->boot) < 0)
+		memset(s->boot, 0, sizeof s->boot);
 }
 
 /* Back to what was before the attempt, but for what is on the drives. */

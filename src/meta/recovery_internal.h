@@ -3,11 +3,13 @@
  * Recovery of a set at start (STORAGE.md section 4). An attempt runs R1 to R8 with the drives that are left; when one fails
  * on the way the attempt is given up and repeated without it, which only raises promises and writes equal bytes.
  *
- *   recovery.c         R1, R2, R4: who counts, the promise, the ISR and D; EPOCH
+ *   recovery.c         R1, R2, R4: who counts, the promise, the ISR and D
  *   recovery_scan.c    R3: the tree of records and the history in it
  *   recovery_window.c  reading ahead of it
  *   recovery_decide.c  R5, R5': the tail
  *   recovery_repair.c  R6: equal bytes on all drives that count
+ *   recovery_epoch.c   R6: superblocks and EPOCH
+ *   recovery_index.c   index copies: which are read
  *   recovery_replay.c  R8: the memtable
  */
 #ifndef QUOIN_META_RECOVERY_INTERNAL_H
@@ -82,6 +84,29 @@ struct found_missing {
 	uint32_t from_4k;
 	unsigned slot;
 };
+
+/* recovery.c */
+/* Drives that fail count no more; true: there is one, and the attempt is repeated without it. */
+bool recovery_lost(struct recovery *r, uint32_t slots, const char *what);
+const struct super *super_newest(const struct meta_set *s, uint32_t slots); /* by its ISR; NULL: there is none */
+static inline bool isr_newer(uint64_t ae, uint64_t as, uint64_t be, uint64_t bs)
+{
+	return ae > be || (ae == be && as > bs);
+}
+
+/* recovery_index.c */
+int indexes_open(struct recovery *r); /* 0; 1: a drive that does not answer is lost */
+/* Read is what the ISR calls good, or what was away, as far as the journal still reaches it. p: the lowest of their
+ * positions. 1: a drive that does not answer is lost. */
+int indexes_choose(struct recovery *r, const struct isr_body *isr);
+void indexes_close_others(struct recovery *r);      /* they are made anew once the set serves (index_rebuild.c) */
+int indexes_learn(struct recovery *r) WARN_UNUSED;  /* segments that stripes of (D, T] may lie in */
+
+/* recovery_epoch.c; all return the slots that failed */
+/* Before EPOCH: nothing of the coming epoch, and no D that only this start worked out (TRACES.md H32). */
+uint32_t epoch_supers(struct recovery *r, uint32_t slots);
+void epoch_history(struct recovery *r); /* the newest list of a superblock; epoch_begin adds what is behind that */
+uint32_t epoch_begin(struct recovery *r, uint32_t slots);
 
 /* recovery_scan.c */
 int scan_files(struct recovery *r);             /* R3's settling; drives that fail lose io */
