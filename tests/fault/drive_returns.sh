@@ -26,8 +26,8 @@ taken_away() {
 brought_back() {
 	mv "$TEST_DIR/away$1" "$(drive "$1")"
 }
-logged() {
-	grep -qF "$1" "$QUOIN_LOG" || fail "not logged: $1"
+logged() { # what is so may be seen before it is logged
+	expect_within 10 grep -F "$1" "$QUOIN_LOG"
 }
 
 start_quoin
