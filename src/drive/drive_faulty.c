@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The faulty drive: rules, the calls, and power loss over all files (one file: faulty_image.c).
+ * The faulty drive: rules, the calls, and the bench of such drives. What a power loss leaves: faulty_power.c.
  *
  * A bench has one lock, held over the file I/O too: a test wants one order of all operations, not speed.
  */
@@ -16,29 +16,9 @@
 #include "base/fdio.h"
 #include "base/lock.h"
 #include "drive/drive_internal.h"
-#include "drive/faulty_image_internal.h"
+#include "drive/faulty_bench_internal.h"
 
-#define MAX_DRIVES 32
-#define COPY_CHUNK (1024 * 1024)
 #define OP_NAMES (-1)  /* in place of an enum drive_io_op */
-
-/* A name change that FAULT_TORN left without the flush of its directory. */
-struct name_op {
-	struct list node;
-	enum { NAME_CREATE, NAME_RENAME, NAME_UNLINK } kind;
-	char *from, *to;   /* CREATE, UNLINK: only from */
-	int saved_fd;      /* what the name was before, -1: nothing */
-};
-
-/* A directory of the bench. Lives as long as the bench, over many opens. */
-struct bench_drive {
-	char *path;
-	unsigned slot;
-	int dirfd;
-	unsigned life;        /* a power loss begins the next one; drives opened in an older one are dead */
-	struct list images;
-	struct list names;    /* struct name_op, oldest first */
-};
 
 struct rule {
 	struct list node;
@@ -50,21 +30,6 @@ struct hung_io {
 	struct list node;
 	struct drive_queue *q;
 	struct drive_io *io;
-};
-
-struct fault_bench {
-	struct mutex lock;       /* LOCK_DRIVE: everything */
-	struct cond released;
-	uint64_t releases;
-	uint64_t random;
-	uint64_t ops;
-	uint64_t fired; /* rules, so often */
-	bool stopped;
-	unsigned open_drives;
-	unsigned drives;
-	struct bench_drive *drive[MAX_DRIVES];
-	struct list rules;
-	struct list hung;
 };
 
 struct faulty_drive {
@@ -94,16 +59,6 @@ static struct faulty_file *faulty_file(struct drive_file *f)
 static struct mutex *bench_lock(struct drive *d)
 {
 	return &faulty_drive(d)->b->lock;
-}
-
-/* splitmix64 */
-static uint64_t next_random(struct fault_bench *b)
-{
-	uint64_t z = (b->random += 0x9e3779b97f4a7c15ULL);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
 }
 
 /* ---- Rules ------------------------------------------------------------------------------------------------------ */
@@ -187,7 +142,7 @@ static int write_locked(struct faulty_file *ff, const void *p, size_t len, uint6
 	case FAULT_LOST:
 		return 0;
 	case FAULT_TORN:
-		part = next_random(faulty_drive(ff->f.drive)->b) % DIV_ROUND_UP(len, IMAGE_SECTOR) * IMAGE_SECTOR;
+		part = bench_random(faulty_drive(ff->f.drive)->b) % DIV_ROUND_UP(len, IMAGE_SECTOR) * IMAGE_SECTOR;
 		if (part && image_write(ff->image, ff->fd, p, part, off, false) < 0)
 			return -ENOMEM;
 		return -EIO;
@@ -330,42 +285,6 @@ static void forget_image(struct bench_drive *bd, const char *name)
 	}
 }
 
-static void name_op_free(struct name_op *op)
-{
-	fd_closep(&op->saved_fd);
-	free(op->from);
-	free(op->to);
-	free(op);
-}
-
-/* Notes, before it is done, what would undo it; existed: the name whose old file is kept, for its content. */
-static int note_name(struct bench_drive *bd, int kind, const char *from, const char *to, const char *existed)
-{
-	struct name_op *op = calloc(1, sizeof *op);
-
-	if (!op)
-		return -ENOMEM;
-	op->kind = kind;
-	op->from = strdup(from);
-	op->to = to ? strdup(to) : NULL;
-	op->saved_fd = existed ? openat(bd->dirfd, existed, O_RDONLY | O_CLOEXEC) : -1;
-	if (!op->from || (to && !op->to)) {
-		name_op_free(op);
-		return -ENOMEM;
-	}
-	list_add_tail(&bd->names, &op->node);
-	return 0;
-}
-
-/* One flushed directory counts for all: the bench does not tell them apart. */
-static void flush_names(struct bench_drive *bd)
-{
-	struct list *n;
-
-	while ((n = list_pop(&bd->names)) != NULL)
-		name_op_free(LIST_ENTRY(n, struct name_op, node));
-}
-
 static int make_parent(struct bench_drive *bd, const char *name)
 {
 	char dir[256];
@@ -404,7 +323,7 @@ static int end_names(struct bench_drive *bd, bool torn, int rc)
 	if (torn)
 		return -EIO;
 	if (rc == 0)
-		flush_names(bd);
+		names_flush(bd);
 	return rc;
 }
 
@@ -424,7 +343,7 @@ static int create_fd(struct faulty_drive *fd, const char *name, uint64_t size)
 		return -errno;
 	rc = ftruncate(f, (off_t)size) == 0 ? 0 : -errno;
 	if (torn && rc == 0)
-		rc = note_name(bd, NAME_CREATE, name, NULL, NULL);
+		rc = names_note(bd, NAME_CREATE, name, NULL, NULL);
 	rc = end_names(bd, torn, rc);
 	if (rc < 0)
 		close(f);
@@ -531,7 +450,7 @@ static int faulty_rename(struct drive *d, const char *from, const char *to)
 	if (rc == 0 && faccessat(bd->dirfd, from, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
 		rc = -errno;
 	if (rc == 0 && torn)
-		rc = note_name(bd, NAME_RENAME, from, to, to);
+		rc = names_note(bd, NAME_RENAME, from, to, to);
 	char *name = rc == 0 ? strdup(to) : NULL;
 	if (rc == 0 && (!name || renameat(bd->dirfd, from, bd->dirfd, to) != 0))
 		rc = name ? -errno : -ENOMEM;
@@ -559,7 +478,7 @@ static int faulty_unlink(struct drive *d, const char *name)
 		return rc;
 	rc = faccessat(fd->bd->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
 	if (rc == 0 && torn)
-		rc = note_name(fd->bd, NAME_UNLINK, name, NULL, name);
+		rc = names_note(fd->bd, NAME_UNLINK, name, NULL, name);
 	if (rc == 0 && unlinkat(fd->bd->dirfd, name, 0) != 0)
 		rc = -errno;
 	if (rc == 0)
@@ -620,15 +539,6 @@ static const struct drive_ops faulty_ops = {
 	.submit = faulty_submit,
 };
 
-static void forget_images(struct bench_drive *bd)
-{
-	struct list *n;
-
-	while ((n = list_pop(&bd->images)) != NULL)
-		image_unref(LIST_ENTRY(n, struct image, node));
-}
-
-/* Another directory stands at the path: what was unflushed in the one before went with it. */
 static void follow_path(struct bench_drive *bd)
 {
 	struct stat old, now;
@@ -641,8 +551,8 @@ static void follow_path(struct bench_drive *bd)
 	}
 	close(bd->dirfd);
 	bd->dirfd = fd;
-	forget_images(bd);
-	flush_names(bd); /* forgets them */
+	images_forget(bd);
+	names_flush(bd); /* forgets them */
 }
 
 static struct bench_drive *get_bench_drive(struct fault_bench *b, const char *path)
@@ -727,8 +637,8 @@ struct fault_bench *fault_bench_free(struct fault_bench *b)
 	ASSERT(b->open_drives == 0 && list_empty(&b->hung));
 	fault_bench_rule(b, NULL);
 	for (unsigned i = 0; i < b->drives; i++) {
-		forget_images(b->drive[i]);
-		flush_names(b->drive[i]);
+		images_forget(b->drive[i]);
+		names_flush(b->drive[i]);
 		close(b->drive[i]->dirfd);
 		free(b->drive[i]->path);
 		free(b->drive[i]);
@@ -807,127 +717,4 @@ uint64_t fault_bench_missed_syncs(const struct fault_bench *b)
 		LIST_FOREACH(n, &b->drive[i]->images)
 			count += !list_empty(&LIST_ENTRY(n, struct image, node)->writes);
 	return count;
-}
-
-/* ---- Power loss ------------------------------------------------------------------------------------------------- */
-
-struct power_loss {
-	struct fault_bench *b;
-	struct bench_drive *bd;
-	bool (*keep)(void *arg, unsigned slot, const char *name, uint64_t off, size_t len); /* NULL: at random */
-	void *arg;
-};
-
-static enum image_fate fate(void *arg, const char *name, uint64_t off, size_t len)
-{
-	struct power_loss *pl = arg;
-
-	if (pl->keep)
-		return pl->keep(pl->arg, pl->bd->slot, name, off, len) ? IMAGE_KEEP : IMAGE_DROP;
-	return (enum image_fate)(next_random(pl->b) % 3);
-}
-
-static bool keep_sector(void *arg)
-{
-	return next_random(((struct power_loss *)arg)->b) & 1;
-}
-
-static int copy_back(struct bench_drive *bd, int from_fd, const char *name)
-{
-	CLEANUP_FREE char *p = malloc(COPY_CHUNK);
-	CLEANUP_FD int fd = openat(bd->dirfd, name, O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, 0600);
-	uint64_t off = 0;
-	ssize_t n;
-
-	if (fd < 0 || !p)
-		return -EIO;
-	while ((n = pread(from_fd, p, COPY_CHUNK, (off_t)off)) > 0) {
-		int rc = fd_pwrite_full(fd, p, (size_t)n, off);
-		if (rc < 0)
-			return rc;
-		off += (uint64_t)n;
-	}
-	return n < 0 ? -errno : 0;
-}
-
-static int undo_name(struct bench_drive *bd, struct name_op *op)
-{
-	switch (op->kind) {
-	case NAME_CREATE:
-		return unlinkat(bd->dirfd, op->from, 0) == 0 ? 0 : -errno;
-	case NAME_RENAME:
-		if (renameat(bd->dirfd, op->to, bd->dirfd, op->from) != 0)
-			return -errno;
-		return op->saved_fd < 0 ? 0 : copy_back(bd, op->saved_fd, op->to);
-	case NAME_UNLINK:
-		return copy_back(bd, op->saved_fd, op->from);
-	}
-	return -EINVAL;
-}
-
-/* A new file whose creation was cut short may have any size. */
-static int tear_name(struct power_loss *pl, struct name_op *op)
-{
-	CLEANUP_FD int fd = op->kind == NAME_CREATE ? openat(pl->bd->dirfd, op->from, O_RDWR | O_CLOEXEC) : -1;
-	struct stat st;
-
-	if (fd < 0)
-		return 0;
-	if (fstat(fd, &st) != 0)
-		return -errno;
-	uint64_t size = next_random(pl->b) % ((uint64_t)st.st_size / IMAGE_SECTOR + 1) * IMAGE_SECTOR;
-	return ftruncate(fd, (off_t)size) == 0 ? 0 : -errno;
-}
-
-static int lose_names(struct power_loss *pl)
-{
-	int rc = 0;
-
-	while (!list_empty(&pl->bd->names)) {
-		struct name_op *op = LIST_ENTRY(pl->bd->names.prev, struct name_op, node);
-		enum image_fate f = fate(pl, op->from, 0, 0);
-		if (rc == 0 && f != IMAGE_KEEP)
-			rc = f == IMAGE_DROP ? undo_name(pl->bd, op) : tear_name(pl, op);
-		list_del(&op->node);
-		name_op_free(op);
-	}
-	return rc;
-}
-
-static int lose_drive(struct power_loss *pl)
-{
-	const struct image_judge judge = {fate, keep_sector, pl};
-
-	LIST_FOREACH(n, &pl->bd->images) {
-		struct image *im = LIST_ENTRY(n, struct image, node);
-		if (list_empty(&im->writes))
-			continue;
-		CLEANUP_FD int fd = openat(pl->bd->dirfd, im->name, O_RDWR | O_CLOEXEC);
-		int rc = fd < 0 ? -errno : image_power_loss(im, fd, &judge);
-		if (rc < 0)
-			return rc;
-	}
-	forget_images(pl->bd);
-	return lose_names(pl);
-}
-
-void fault_bench_power_loss_by(struct fault_bench *b, uint32_t drive_mask,
-			       bool (*keep)(void *arg, unsigned slot, const char *name, uint64_t off, size_t len), void *arg)
-{
-	MUTEX_GUARD(&b->lock);
-
-	for (unsigned i = 0; i < b->drives; i++) {
-		struct power_loss pl = {b, b->drive[i], keep, arg};
-		if (!(drive_mask & (1U << i)))
-			continue;
-		b->drive[i]->life++;
-		/* The bench must not lie about its own work. */
-		int rc = lose_drive(&pl);
-		ASSERT(rc == 0);
-	}
-}
-
-void fault_bench_power_loss(struct fault_bench *b, uint32_t drive_mask)
-{
-	fault_bench_power_loss_by(b, drive_mask, NULL, NULL);
 }
