@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Calls that may never return, as those into the file system of a disk that hangs: each is made in a thread of its own, and
+ * Calls that may never return, as those into the file system of a disk that hangs: each is made in another thread, and
  * whoever asked can give it up. It then goes on by itself and must find all that it needs in its struct: buffers, references.
  */
 #ifndef QUOIN_BASE_BOUNDED_H

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/bounded.h"
+#include "base/clock.h"
+
+/* A call that takes until it is let go. */
+struct held {
+	struct bounded b;
+	bool *go;        /* atomic */
+	unsigned *ended; /* atomic */
+	pid_t thread;
+	bool wanted;
+};
+
+static struct held *held_of(struct bounded *b)
+{
+	return CONTAINER_OF(b, struct held, b);
+}
+
+static int held_run(struct bounded *b)
+{
+	struct held *h = held_of(b);
+
+	h->thread = gettid();
+	while (!__atomic_load_n(h->go, __ATOMIC_ACQUIRE))
+		clock_sleep_ns(NS_PER_MS);
+	return 7;
+}
+
+static void held_end(struct bounded *b)
+{
+	unsigned *ended = held_of(b)->ended;
+
+	free(held_of(b));
+	__atomic_fetch_add(ended, 1, __ATOMIC_RELEASE);
+}
+
+static bool held_wanted(struct bounded *b)
+{
+	return held_of(b)->wanted;
+}
+
+static struct held *held_new(bool *go, unsigned *ended, bool wanted)
+{
+	struct held *h = calloc(1, sizeof *h);
+
+	assert_non_null(h);
+	*h = (struct held){
+		.b = {.run = held_run, .end = held_end, .wanted = held_wanted}, .go = go, .ended = ended, .wanted = wanted};
+	return h;
+}
+
+/* The thread that made it. */
+static pid_t one_call(void)
+{
+	bool go = true;
+	unsigned ended = 0;
+	struct held *h = held_new(&go, &ended, true);
+
+	assert_true(bounded_run(&h->b));
+	pid_t thread = h->thread;
+	assert_int_equal(h->b.rc, 7);
+	assert_int_equal(ended, 0);
+	bounded_end(&h->b);
+	assert_int_equal(ended, 1);
+	return thread;
+}
+
+static void a_call_that_returns_is_the_callers(void **state)
+{
+	assert_int_not_equal(one_call(), gettid());
+}
+
+static void calls_one_behind_the_other_need_one_thread(void **state)
+{
+	pid_t thread = one_call();
+	unsigned same = 0;
+
+	/* It may not wait yet when the next call comes. */
+	for (unsigned i = 0; i < 100; i++) {
+		clock_sleep_ns(NS_PER_MS);
+		same += one_call() == thread;
+	}
+	assert_true(same > 50);
+}
+
+static void a_call_that_is_given_up_ends_by_itself(void **state)
+{
+	bool go = false;
+	unsigned ended = 0;
+	struct held *h = held_new(&go, &ended, false);
+	pid_t *thread = &h->thread; /* valid until it ends */
+
+	assert_false(bounded_run(&h->b));
+	assert_int_equal(__atomic_load_n(&ended, __ATOMIC_ACQUIRE), 0);
+	/* Its thread is busy: others make other calls meanwhile. */
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_not_equal(one_call(), *thread);
+	__atomic_store_n(&go, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE))
+		clock_sleep_ns(NS_PER_MS);
+}
+
+static void more_calls_at_a_time_than_wait(void **state)
+{
+	bool go = false;
+	unsigned ended = 0;
+
+	for (unsigned i = 0; i < 40; i++) {
+		struct held *h = held_new(&go, &ended, false);
+		assert_false(bounded_run(&h->b));
+	}
+	__atomic_store_n(&go, true, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) < 40)
+		clock_sleep_ns(NS_PER_MS);
+	for (unsigned i = 0; i < 40; i++)
+		one_call();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_call_that_returns_is_the_callers),
+		cmocka_unit_test(calls_one_behind_the_other_need_one_thread),
+		cmocka_unit_test(a_call_that_is_given_up_ends_by_itself),
+		cmocka_unit_test(more_calls_at_a_time_than_wait),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
