@@ -15,7 +15,7 @@ struct held {
 	struct bounded b;
 	bool *go;        /* atomic */
 	unsigned *ended; /* atomic */
-	pid_t thread;
+	pid_t thread;    /* atomic; that makes it */
 	bool wanted;
 };
 
@@ -28,7 +28,7 @@ static int held_run(struct bounded *b)
 {
 	struct held *h = held_of(b);
 
-	h->thread = gettid();
+	__atomic_store_n(&h->thread, gettid(), __ATOMIC_RELEASE);
 	while (!__atomic_load_n(h->go, __ATOMIC_ACQUIRE))
 		clock_sleep_ns(NS_PER_MS);
 	return 7;
@@ -96,13 +96,15 @@ static void a_call_that_is_given_up_ends_by_itself(void **state)
 	bool go = false;
 	unsigned ended = 0;
 	struct held *h = held_new(&go, &ended, false);
-	pid_t *thread = &h->thread; /* valid until it ends */
 
 	assert_false(bounded_run(&h->b));
+	pid_t thread; /* it may be given up before it has begun */
+	while (!(thread = __atomic_load_n(&h->thread, __ATOMIC_ACQUIRE)))
+		clock_sleep_ns(NS_PER_MS);
 	assert_int_equal(__atomic_load_n(&ended, __ATOMIC_ACQUIRE), 0);
 	/* Its thread is busy: others make other calls meanwhile. */
 	for (unsigned i = 0; i < 10; i++)
-		assert_int_not_equal(one_call(), *thread);
+		assert_int_not_equal(one_call(), thread);
 	__atomic_store_n(&go, true, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE))
 		clock_sleep_ns(NS_PER_MS);
