@@ -158,7 +158,9 @@ static int check_point(const char *path, struct op_ctx *ctx)
 		return rc;
 	if (stat(path, &st) < 0)
 		return op_fail(ctx, -errno, "mount point %s: %s%s", path, strerror(errno),
-		               errno == ENOENT ? "; create it first" : "");
+		               errno == ENOENT     ? "; create it first"
+		               : errno == ENOTCONN ? "; unmount what is dead there first"
+		                                   : "");
 	if (!S_ISDIR(st.st_mode))
 		return op_fail(ctx, -ENOTDIR, "mount point %s is not a directory", path);
 	return 0;

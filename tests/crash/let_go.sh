@@ -95,6 +95,14 @@ timeout 60 "$QUOIN" server "${QUOIN_ARGS[@]}" --address 127.0.0.1:0 >"$TEST_DIR/
 assert_eq "$second" 1 "exit status of the second daemon"
 assert_eq "$(cat "$(mnt)/names/dir/known")" fourth "the mount of the first"
 
+# nor is it hidden by one with drives of its own
+mkdir "$TEST_DIR/other"
+second=0
+timeout 60 "$QUOIN" server --address 127.0.0.1:0 --mount "$(mnt)" "$TEST_DIR/other" >"$TEST_DIR/second.log" 2>&1 || second=$?
+assert_eq "$second" 1 "exit status of one with other drives"
+assert_match "$(cat "$TEST_DIR/second.log")" "mount point $(mnt): another quoin has mounted there"
+assert_eq "$(mounts_of_test fuse.quoin | wc -l)" 1 "mounts then"
+
 # and a clean stop ends the guard
 guard=$(pgrep -P "$QUOIN_PID" -x quoin-guard)
 stop_quoin
