@@ -27,10 +27,18 @@ static struct {
 	unsigned n;
 } parked;
 
-static void parked_init(void)
+static void none_parked(void)
 {
 	mutex_init(&parked.lock, LOCK_POOL);
 	list_init(&parked.list);
+	parked.n = 0;
+}
+
+/* Of a process that forks, the child has none of these threads. */
+static void parked_init(void)
+{
+	none_parked();
+	ASSERT(pthread_atfork(NULL, NULL, none_parked) == 0);
 }
 
 static void parked_lock(void)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -126,12 +127,29 @@ static void more_calls_at_a_time_than_wait(void **state)
 		one_call();
 }
 
+static void a_child_has_threads_of_its_own(void **state)
+{
+	int status;
+
+	one_call(); /* one waits now, or soon */
+	clock_sleep_ns(10 * NS_PER_MS);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		alarm(20);
+		_exit(one_call() == getpid());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_that_returns_is_the_callers),
 		cmocka_unit_test(calls_one_behind_the_other_need_one_thread),
 		cmocka_unit_test(a_call_that_is_given_up_ends_by_itself),
+		cmocka_unit_test(a_child_has_threads_of_its_own),
 		cmocka_unit_test(more_calls_at_a_time_than_wait),
 	};
 
