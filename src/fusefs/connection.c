@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "fusefs/fusefs_internal.h"
 
 /* ---- Where it is ---------------------------------------------------------------------------------------------------- */

@@ -140,13 +140,12 @@ static _Noreturn void stand_guard(int socket, pid_t parent)
 
 /* ---- The daemon ----------------------------------------------------------------------------------------------------- */
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-static int crash_socket = -1;
+static volatile sig_atomic_t crash_socket = -1; /* no guard */
 
 static void crashed(int sig)
 {
-	struct message m = {.word = CRASHED};
-
-	ssize_t n = write(crash_socket, &m, sizeof m.word); /* async-signal-safe; without the guard there is nothing to do */
+	const enum word word = CRASHED; /* a message without the rest */
+	ssize_t n = write(crash_socket, &word, sizeof word); /* async-signal-safe; without the guard there is nothing to do */
 
 	(void)n;
 	raise(sig); /* whose default action is set again */
@@ -191,6 +190,7 @@ struct fusefs_guard *fusefs_guard_stop(struct fusefs_guard *g)
 {
 	if (!g)
 		return NULL;
+	crash_socket = -1; /* the number may be somebody else's from now on */
 	close(g->socket);
 	while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
 		;

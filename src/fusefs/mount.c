@@ -140,7 +140,8 @@ static int remove_dead(const char *path, struct op_ctx *ctx)
 		if (!*dev)
 			return 0;
 		if (statfs(path, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
-			return op_fail(ctx, -EBUSY, "mount point %s: another quoin has mounted there", path);
+			return op_fail(ctx, -EBUSY, "mount point %s: another quoin has mounted there; stop that one, or choose another directory",
+			               path);
 		log_warn("fuse", "removing the dead mount that an earlier process left path=%s", path);
 		if (connection_unmount(path, true) < 0)
 			return op_fail(ctx, -EBUSY,

@@ -131,6 +131,7 @@ int heal_request(struct heal *h, struct str bucket, struct str prefix, bool deep
 	if (r->state == HEAL_WAITS || r->state == HEAL_RUNS)
 		return -QE_BUSY;
 	*r = (struct heal_request){.state = HEAL_WAITS, .deep = deep};
+	meta_lost_blobs_free(&h->lost);
 	copy_text(r->bucket, sizeof r->bucket, bucket);
 	copy_text(r->prefix, sizeof r->prefix, prefix);
 	struct buf *all[] = {&h->bucket, &h->prefix, &h->key};
@@ -208,7 +209,6 @@ static bool request_begin(struct heal *h)
 	if (r->state == HEAL_WAITS) {
 		r->started_ns = clock_wall_ns();
 		h->met = (struct meta_lost_list){0};
-		meta_lost_blobs_free(&h->lost);
 	}
 	r->state = HEAL_RUNS;
 	return true;
