@@ -163,9 +163,9 @@ cleanup() {
 		if [ "$rc" -ne 0 ] && ! runs "$QUOIN_PID"; then
 			echo "quoin is not running any more" >&2
 		fi
-		kill -KILL "$QUOIN_PID"
+		kill -KILL "$QUOIN_PID" 2>/dev/null
 		abort_fuse "$TEST_DIR" fuse.quoin >/dev/null 2>&1 # its guard may be what failed
-		wait "$QUOIN_PID"
+		wait "$QUOIN_PID" 2>/dev/null
 	fi
 	unmount_all ""
 	if [ "$rc" -ne 0 ] && [ "$rc" -ne 77 ] && [ -s "$QUOIN_LOG" ]; then
@@ -274,7 +274,7 @@ stop_quoin() {
 
 # kill -9, and what a dead daemon leaves mounted is taken away.
 kill_quoin() {
-	kill -KILL "$QUOIN_PID" 2>/dev/null || true
+	kill -KILL "$QUOIN_PID"
 	wait "$QUOIN_PID" 2>/dev/null || true
 	QUOIN_PID=
 	unmount_all fuse.quoin
