@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -22,6 +23,7 @@
 #include "base/str.h"
 
 #define NAME_LEN 15 /* the kernel's limit */
+#define CRASH_STACK_BYTES (64u << 10) /* what the vector registers take of it grows with processors */
 
 #define END_NS (200 * NS_PER_MS) /* so long the kernel may take for a thread that has returned; it is left to itself then */
 
@@ -74,12 +76,39 @@ static void forget_locked(struct thread *t)
 	free(t);
 }
 
+/* For the handler of a fault in a thread that has used up its own stack. NULL: none to be had, or there is one already, of a
+ * sanitizer. */
+static void *crash_stack_new(void)
+{
+	stack_t now, want = {.ss_size = CRASH_STACK_BYTES};
+
+	if (sigaltstack(NULL, &now) != 0 || !(now.ss_flags & SS_DISABLE))
+		return NULL;
+	want.ss_sp = mmap(NULL, want.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (want.ss_sp == MAP_FAILED)
+		return NULL;
+	if (sigaltstack(&want, NULL) == 0)
+		return want.ss_sp;
+	munmap(want.ss_sp, want.ss_size);
+	return NULL;
+}
+
+static void crash_stack_free(void *stack)
+{
+	stack_t none = {.ss_flags = SS_DISABLE};
+
+	if (stack && sigaltstack(&none, NULL) == 0)
+		munmap(stack, CRASH_STACK_BYTES);
+}
+
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
 
 	pthread_setname_np(pthread_self(), t->name);
+	void *stack = crash_stack_new();
 	void *ret = t->fn(t->arg);
+	crash_stack_free(stack);
 	threads_enter();
 	t->returned = true;
 	if (t->detached)
@@ -89,13 +118,18 @@ static void *thread_main(void *arg)
 	return ret;
 }
 
+/* Signals of faults: while one is blocked, its fault ends the process and no handler hears of it. */
+static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+
 /* A thread inherits the mask: blocked here, no signal can reach it before it could block them itself. */
 static int create(struct thread *t)
 {
-	sigset_t all, old;
+	sigset_t blocked, old;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sigfillset(&blocked);
+	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&blocked, faults[i]);
+	pthread_sigmask(SIG_SETMASK, &blocked, &old);
 	threads_enter();
 	int eno = pthread_create(&t->id, NULL, thread_main, t);
 	if (eno == 0)

@@ -12,7 +12,8 @@
 #include "base/list.h"
 #include "base/macros.h"
 
-/* name: at most 15 characters, "qn-..."; all signals blocked in the thread. 0 or -errno. */
+/* name: at most 15 characters, "qn-..."; all signals but those of faults are blocked in the thread, and handlers with
+ * SA_ONSTACK have a stack of their own. 0 or -errno. */
 int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg) WARN_UNUSED;
 void thread_join(pthread_t t);   /* fn has returned, and nothing of the thread touches what is ours any more */
 void thread_detach(pthread_t t); /* nobody joins it: it may run until the process ends */

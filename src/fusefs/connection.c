@@ -148,22 +148,19 @@ int connection_force(const char *path, const char *dev)
 
 int connection_place(const char *path, char ret[PATH_MAX])
 {
-	size_t len = strlen(path);
+	CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC); /* asks nothing of what is mounted there */
+	char name[32];
 
-	while (len > 1 && path[len - 1] == '/')
-		len--;
-
-	CLEANUP_FREE char *copy = strndup(path, len), *dir = NULL;
-	if (!copy)
-		return -ENOMEM;
-	char *name = strrchr(copy, '/');
-	if (name)
-		*name++ = '\0';
-	dir = realpath(!name ? "." : *copy ? copy : "/", NULL);
-	if (!dir)
+	if (fd < 0)
 		return -errno;
-	int n = snprintf(ret, PATH_MAX, "%s/%s", dir[1] ? dir : "", name ? name : copy);
-	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+	snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(name, ret, PATH_MAX);
+	if (n < 0)
+		return -errno;
+	if (n == PATH_MAX)
+		return -ENAMETOOLONG;
+	ret[n] = '\0';
+	return 0;
 }
 
 static int find(const char *path, char ret[PATH_MAX], char ret_dev[32])

@@ -56,7 +56,7 @@ struct fusefs {
 };
 
 /* ---- connection.c: a path is absolute and has no links -------------------------------------------------------- */
-/* Makes it so, but for a link as the last name: the mount point itself is not looked at, for that may hang. */
+/* Makes it so. What is mounted there is not asked, for that may hang. */
 int connection_place(const char *path, char ret[PATH_MAX]) WARN_UNUSED;
 /* The device, "0:53", of quoin's mount at the path, if that is the topmost there; else "". */
 void connection_find(const char *path, char ret[32]);

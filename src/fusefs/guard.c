@@ -148,12 +148,14 @@ static void crashed(int sig)
 	ssize_t n = write(crash_socket, &word, sizeof word); /* async-signal-safe; without the guard there is nothing to do */
 
 	(void)n;
-	raise(sig); /* whose default action is set again */
+	/* Who handles it by now, and called this, would get it again. */
+	sigaction(sig, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	raise(sig);
 }
 
 static void handle_crashes(int socket)
 {
-	struct sigaction now, want = {.sa_handler = crashed, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER | SA_ONSTACK)};
+	struct sigaction now, want = {.sa_handler = crashed, .sa_flags = SA_NODEFER | SA_ONSTACK};
 
 	crash_socket = socket;
 	for (unsigned i = 0; i < ARRAY_SIZE(crashes); i++)

@@ -229,18 +229,15 @@ static int mount_on(struct fusefs *m, const struct fusefs_params *p, struct op_c
 	return 0;
 }
 
-/* As far as can be told; of a dead mount, the place. NULL: no memory. */
+/* As far as can be told. NULL: no memory. */
 static char *real_path(struct str path)
 {
 	char *given = strndup(path.p, path.len), at[PATH_MAX];
-	char *real = given ? realpath(given, NULL) : NULL;
 
-	if (!real && given && connection_place(given, at) == 0)
-		real = strdup(at);
-	if (!real)
+	if (!given || connection_place(given, at) < 0)
 		return given;
 	free(given);
-	return real;
+	return strdup(at);
 }
 
 static struct fusefs *fusefs_new(const struct fusefs_params *p)

@@ -64,33 +64,15 @@ void guard_assert(MDB_env *env, const char *msg)
 	}
 }
 
-static void unblock(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGBUS);
-	sigaddset(&set, SIGSEGV);
-	ASSERT(pthread_sigmask(SIG_UNBLOCK, &set, NULL) == 0);
-}
-
 int guard_call(guard_fn fn, void *arg)
 {
-	static _Thread_local bool ready;
 	sigjmp_buf here;
 	int rc;
 
-	/* Threads start with all signals blocked, and a fault whose signal is blocked ends the process. */
-	if (!ready) {
-		unblock();
-		ready = true;
-	}
 	ASSERT(!guard);
-	/* Saving the mask would be a system call each time; only after a fault may it need repair. */
-	if (sigsetjmp(here, 0)) {
-		unblock();
+	/* The mask is not saved, which would be a system call each time: the handlers do not change it (SA_NODEFER). */
+	if (sigsetjmp(here, 0))
 		return -QE_CORRUPT;
-	}
 	guard = &here;
 	rc = fn(arg);
 	guard = NULL;

@@ -17,8 +17,17 @@ thread_is() { # NAME STATE
 	done
 	return 1
 }
-requests_wait() {
-	[ "$(cat "/sys/fs/fuse/connections/$connection/waiting")" -gt 0 ]
+thread_named() {
+	local comm
+	comm=$(grep -lxm 1 "$1.*" /proc/"$QUOIN_PID"/task/*/comm | head -n 1)
+	comm=${comm%/comm}
+	echo "${comm##*/}"
+}
+requests() {
+	cat "/sys/fs/fuse/connections/$connection/waiting"
+}
+more_requests() { # THAN
+	[ "$(requests)" -gt "$1" ]
 }
 gone() {
 	[ ! -e "/proc/$1" ]
@@ -26,7 +35,7 @@ gone() {
 
 # The workers of the mount answer no more. A look-up has the lock of the directory, the notifier wants it.
 knot() {
-	local dir out
+	local dir out before
 	dir=$(mnt)/names/dir
 	stat "$dir/known" >/dev/null
 	connection=$(stat -c %d "$dir")
@@ -34,9 +43,10 @@ knot() {
 	python3 "$(dirname "$0")/../lib/quoin_halt.py" "$QUOIN_PID" qn-fuse >"$out" &
 	halting=$!
 	expect_within 10 grep -q halted "$out"
+	before=$(requests) # a file that was closed
 	stat "$dir/unknown" >"$TEST_DIR/stat.out" 2>&1 &
 	user=$!
-	expect_within 10 requests_wait
+	expect_within 10 more_requests "$before"
 	s3curl /names/dir/known -X PUT --data-binary "$1" >/dev/null &
 	putting=$!
 	expect_within 10 thread_is qn-notify D
@@ -69,9 +79,10 @@ assert_match "$(cat "$QUOIN_LOG")" "the daemon was killed or crashed"
 launch_quoin
 untied second
 
-# when it crashes
+# when it crashes, here in one of its many threads
 knot third
-kill -SEGV "$QUOIN_PID"
+worker=$(thread_named qn-commit)
+python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).tgkill(*map(int, sys.argv[1:])))' "$QUOIN_PID" "$worker" 11
 expect_within 20 gone "$QUOIN_PID"
 launch_quoin
 untied third
@@ -84,7 +95,9 @@ expect_within 20 thread_is quoin Z
 pause 0.5
 ! gone "$QUOIN_PID" || fail "the process ended by itself: this test ties no knot"
 
-# then the next start lets the mount go
+# then the next start lets the mount go, by whatever name it is given
+ln -s "$(mnt)" "$TEST_DIR/link"
+QUOIN_ARGS=("${QUOIN_ARGS[@]/#"$(mnt)"/$TEST_DIR/link}")
 launch_quoin
 untied fourth
 assert_match "$(cat "$QUOIN_LOG")" "a killed process cannot end, as its mount waits for it"

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""halt PID NAME: halts the threads of that name, as if they were slow, until the process ends. "halted" when they are."""
+"""halt PID NAME: halts the threads of that name, as if they were slow, until the process ends. "halted" when they are.
+Each is halted where it waits for a request of the mount: it has no lock there."""
 import ctypes
 import glob
 import os
 import sys
+import time
 
-PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+PTRACE_CONT, PTRACE_SEIZE, PTRACE_INTERRUPT = 7, 0x4206, 0x4207
 WALL = 0x40000000  # threads too
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -26,14 +28,36 @@ def threads(pid, name):
                 yield int(comm.split("/")[4])
 
 
-def main():
-    found = list(threads(*sys.argv[1:3]))
-    if not found:
-        sys.exit(f"no thread {sys.argv[2]}")
-    for thread in found:
-        ptrace(PTRACE_SEIZE, thread)
+def waits_for_request(pid, thread):
+    with open(f"/proc/{pid}/task/{thread}/syscall", encoding="ascii") as f:
+        call = f.read().split()
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}") == "/dev/fuse"
+    except (OSError, IndexError):
+        return False
+
+
+def halt(pid, thread):
+    ptrace(PTRACE_SEIZE, thread)
+    while True:
         ptrace(PTRACE_INTERRUPT, thread)
         os.waitpid(thread, WALL)
+        if waits_for_request(pid, thread):
+            return
+        ptrace(PTRACE_CONT, thread)
+        time.sleep(0.01)
+
+
+def main():
+    pid, name = sys.argv[1:3]
+    halted = set()
+    # One that works starts another.
+    while found := set(threads(pid, name)) - halted:
+        for thread in found:
+            halt(pid, thread)
+        halted |= found
+    if not halted:
+        sys.exit(f"no thread {name}")
     print("halted", flush=True)
     # A thread that is traced has not ended before its tracer knows.
     while True:

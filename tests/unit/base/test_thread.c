@@ -4,8 +4,10 @@
  */
 #include "unit/base/unit.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/macros.h"
@@ -14,7 +16,7 @@
 #define ITEMS 1000
 
 static char name_seen[16];
-static bool usr1_blocked;
+static bool usr1_blocked, segv_blocked;
 
 static void *look_around(void *arg)
 {
@@ -23,10 +25,11 @@ static void *look_around(void *arg)
 	pthread_getname_np(pthread_self(), name_seen, sizeof name_seen);
 	pthread_sigmask(SIG_SETMASK, NULL, &set);
 	usr1_blocked = sigismember(&set, SIGUSR1);
+	segv_blocked = sigismember(&set, SIGSEGV);
 	return NULL;
 }
 
-static void threads_have_a_name_and_no_signals(void **state)
+static void threads_have_a_name_and_signals_of_faults_alone(void **state)
 {
 	sigset_t set;
 	pthread_t t;
@@ -35,8 +38,52 @@ static void threads_have_a_name_and_no_signals(void **state)
 	thread_join(t);
 	assert_string_equal(name_seen, "qn-a-name-too-l");
 	assert_true(usr1_blocked);
+	assert_false(segv_blocked);
 	pthread_sigmask(SIG_SETMASK, NULL, &set);
 	assert_false(sigismember(&set, SIGUSR1));
+}
+
+#define HEARD 42
+
+static void hear_of_fault(int sig)
+{
+	_exit(HEARD);
+}
+
+static volatile unsigned deep;
+
+static __attribute__((noinline)) unsigned use_up_the_stack(unsigned n)
+{
+	volatile char frame[4096];
+
+	frame[0] = (char)n;
+	deep = n;
+	return n == UINT_MAX ? 0 : use_up_the_stack(n + 1) + (unsigned)frame[0];
+}
+
+static void *overflow(void *arg)
+{
+	*(unsigned *)arg = use_up_the_stack(0);
+	return NULL;
+}
+
+static void a_thread_without_stack_is_heard_of(void **state)
+{
+	struct sigaction sa = {.sa_handler = hear_of_fault, .sa_flags = SA_ONSTACK};
+	unsigned out;
+	pthread_t t;
+	int status;
+
+	pid_t child = fork();
+	if (child == 0) {
+		if (sigaction(SIGSEGV, &sa, NULL) == 0 && thread_start(&t, "qn-deep", overflow, &out) == 0)
+			thread_join(t);
+		_exit(1);
+	}
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), HEARD);
 }
 
 static void *end_late(void *arg)
@@ -189,7 +236,8 @@ static void thread_knows_what_it_wrote(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(threads_have_a_name_and_no_signals),
+		cmocka_unit_test(threads_have_a_name_and_signals_of_faults_alone),
+		cmocka_unit_test(a_thread_without_stack_is_heard_of),
 		cmocka_unit_test(a_thread_that_the_kernel_does_not_end_is_joined),
 		cmocka_unit_test(a_detached_thread_may_end_before_and_after),
 		cmocka_unit_test(one_worker_keeps_the_order),
