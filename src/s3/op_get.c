@@ -20,8 +20,10 @@
 #include "s3/request.h"
 #include "s3/xml_write.h"
 
-#define WHOLE_MAX (256u << 10) /* read and sent in one piece */
-#define AHEAD (1u << 20)       /* read by a worker at a time */
+/* Read and sent in one piece. The buffer that libmicrohttpd makes for the rest is zeroed for each answer, whose pages the
+ * allocator gets from the kernel each time: that costs as much as to send a MiB. */
+#define WHOLE_MAX (1u << 20)
+#define AHEAD (1u << 20) /* read by a worker at a time */
 
 /* Who reads at present: a worker's job passes it from RUNNING to DONE; the request waits for it in WAITED, and has left
  * in ABANDONED, when the worker frees everything. */
