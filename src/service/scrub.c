@@ -305,7 +305,8 @@ int scrub_run(void *arg, struct service_run *r)
 		rc = walk(s);
 	else if (rc == 0 && !s->named)
 		rc = name_lost(s, false); /* of before the start */
-	return rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME || rc == -QE_BUSY ? 0 : rc;
+	/* A full set takes no report: a restart begins where the last one that it took was. */
+	return rc == -QE_QUORUM_WRITE || rc == -QE_UNKNOWN_OUTCOME || rc == -QE_BUSY || rc == -QE_FULL ? 0 : rc;
 }
 
 /* ---- The object -------------------------------------------------------------------------------------------------- */

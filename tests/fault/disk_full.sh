@@ -77,6 +77,10 @@ fill 1
 all_in
 kept
 
+# and a scrub ends well, though its report finds no room
+"$QUOIN" admin scrub start >"$TEST_DIR/scrub" || fail "a scrub on full drives: $(tail -n 3 "$TEST_DIR/scrub")"
+! grep 'a run failed.*service=scrub' "$QUOIN_LOG" || fail "a scrub on full drives failed"
+
 # and a restart changes nothing
 restart_quoin
 all_in
