@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/watchdog.h"
 #include "conf/conf.h"
+#include "daemon/notify.h"
 #include "daemon/routes.h"
 #include "fusefs/fusefs.h"
 #include "meta/meta.h"
@@ -107,6 +108,7 @@ static int open_set(struct wire *w, const struct conf *c, struct op_ctx *ctx)
 		.log2_journal_file = log2_of(c->journal_file_bytes),
 		.journal_files = (unsigned)or_auto(c->journal_files, 0),
 		.segment_size = or_auto(c->segment_bytes, 0),
+		.spares = (unsigned)c->segment_spares,
 		.inline_max = (uint32_t)c->inline_max_bytes,
 		.memtable_bytes = c->memory_memtable_bytes,
 		.ordered_window_ns = c->journal_window_ns,
@@ -333,8 +335,14 @@ static void leave(void *arg, const char *step)
 	_exit(WIRE_EXIT_LEFT);
 }
 
+/* The service manager waits for as long as the watchdog does, and a little longer. */
 static void step(struct wire *w, const char *name, uint64_t within_ns)
 {
+	char state[160];
+
+	snprintf(state, sizeof state, "EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Stopping: %s",
+	         (unsigned long long)((within_ns + 10 * NS_PER_S) / 1000), name);
+	daemon_notify(state);
 	watchdog_step(w->watchdog, name, within_ns);
 }
 
