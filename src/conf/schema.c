@@ -63,6 +63,8 @@ const struct conf_key conf_keys[] = {
 	{"segment.size", CONFTYPE_SIZE, MEMBER(segment_bytes), 1 * MIB, 16 * GIB, "auto", NULL,
 	 CONFKEY_AUTO | CONFKEY_POW2, NULL,
 	 "size of a payload segment; auto: 1 GiB, on small drives 1/64 of the drive but at least 64 MiB"},
+	{"segment.spares", CONFTYPE_INT, MEMBER(segment_spares), 0, 32, "4", NULL, 0, NULL,
+	 "files of dead segments that a drive with a quarter free keeps for the next ones: no new space is asked for them"},
 	{"inline_max", CONFTYPE_SIZE, MEMBER(inline_max_bytes), 0, 1 * MIB, "32KiB", NULL, 0, NULL,
 	 "payload up to this size rides in the journal and is packed into segments later"},
 	{"memory.memtable", CONFTYPE_SIZE, MEMBER(memory_memtable_bytes), 1 * MIB, 1 * TIB, "512MiB", NULL, 0, NULL,

@@ -314,7 +314,17 @@ int drive_space(struct drive *d, struct drive_space *ret)
 {
 	if (drive_is_out(d))
 		return -EIO;
-	return checked(d, "statvfs", ".", d->ops->space(d, ret));
+
+	int rc = checked(d, "statvfs", ".", d->ops->space(d, ret));
+
+	if (rc == 0)
+		ret->free_bytes = MIN(ret->free_bytes + GET(d->spare_bytes), ret->total_bytes);
+	return rc;
+}
+
+void drive_set_spare_bytes(struct drive *d, uint64_t bytes)
+{
+	__atomic_store_n(&d->spare_bytes, bytes, __ATOMIC_RELAXED);
 }
 
 void drive_stats(struct drive *d, struct drive_stats *ret)

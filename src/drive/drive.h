@@ -38,11 +38,12 @@ enum drive_flags {
 	DRIVE_DSYNC = 2,    /* writes: on the medium when it returns (RWF_DSYNC) */
 	DRIVE_NOWAIT = 4,   /* reads: -EAGAIN when it is not in the page cache (RWF_NOWAIT) */
 	DRIVE_CREATE = 8,   /* open: create, fail with -EEXIST when it is there */
-	DRIVE_PREWRITE = 16 /* open with DRIVE_CREATE: write zeros over the whole size (else fallocate) */
+	DRIVE_PREWRITE = 16, /* open with DRIVE_CREATE: write zeros over the whole size (else fallocate) */
+	DRIVE_NO_HOLES = 32  /* open of a file that is there: fallocate its holes */
 };
 
 struct drive_space {
-	uint64_t total_bytes, free_bytes; /* free: for an unprivileged process, as df */
+	uint64_t total_bytes, free_bytes; /* free: for an unprivileged process, as df, and what spares hold */
 };
 
 struct drive_ops {
@@ -79,6 +80,7 @@ struct drive {
 	uint64_t timeout_ns;    /* 0: none; what a call that is not queued may take (call.c). Set by who opened it */
 	bool root_disk;         /* st_dev equals that of / (or, in a container, of /data) */
 	bool mount_point;       /* a file system begins here: st_dev is not that of the directory it lies in */
+	uint64_t spare_bytes;   /* atomic: see drive_set_spare_bytes */
 	unsigned users;         /* atomic: open files and drive_hold */
 	struct drive_health *health;
 };
@@ -136,6 +138,8 @@ int drive_rename(struct drive *d, const char *from, const char *to) WARN_UNUSED;
 int drive_unlink(struct drive *d, const char *name) WARN_UNUSED;
 int drive_list(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg) WARN_UNUSED;
 int drive_space(struct drive *d, struct drive_space *ret) WARN_UNUSED;
+/* What the files in spare/ hold, which drive_space counts as free: whoever keeps them there says it. */
+void drive_set_spare_bytes(struct drive *d, uint64_t bytes);
 
 /* ---- Asynchronous I/O ------------------------------------------------------------------------------------------
  * A queue is an io_uring, or a few threads where io_uring is not allowed. Submit from any thread; completions are

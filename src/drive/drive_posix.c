@@ -293,6 +293,8 @@ static int open_checked(struct posix_drive *pd, const char *name, unsigned flags
 		rc = -errno;
 	if (rc == 0 && !S_ISREG(st.st_mode))
 		rc = -EINVAL;
+	if (rc == 0 && (flags & DRIVE_NO_HOLES) && fallocate(fd, 0, 0, st.st_size) != 0 && errno != EOPNOTSUPP)
+		rc = -errno;
 	if (rc < 0) {
 		close(fd);
 		if (flags & DRIVE_CREATE)

@@ -8,6 +8,7 @@
  *   make.c       making segments, drives that have no room for them
  *   run.c        reserving runs of open segments
  *   space.c      holes in segments that stay
+ *   spare.c      files of dead segments that become the next ones
  *   flush.c      what of a slot is written and not flushed
  *   missing.c    ranges that are not to be read
  *   blob_write.c, packed.c   stripes to drives
@@ -95,6 +96,7 @@ struct erasure_set {
 	uint16_t set;
 	struct drive *drives[ERASURE_MAX_CELLS]; /* (L); without the lock by slot_drive */
 	uint64_t segment_size, timeout_ns;
+	unsigned spares;
 	uint64_t (*new_id)(void *arg);
 	uint64_t (*epoch)(void *arg);
 	uint64_t (*reserve)(void *arg, enum segment_class cls); /* may be NULL */
@@ -233,6 +235,12 @@ int segment_make(struct erasure_set *s, enum segment_class cls, uint32_t need_4k
 bool slot_has_room(struct erasure_set *s, unsigned slot, uint64_t bytes); /* free; true when that is not known */
 /* A file that heals may be made: the slot is not full, and keeps the room that deleting needs. */
 bool slot_takes_file(struct erasure_set *s, unsigned slot, uint64_t bytes);
+
+/* ---- spare.c ----------------------------------------------------------------------------------------------------- */
+/* Makes a spare of the file of a dead segment of the usual size. False: it stays what it is, to be unlinked. */
+bool spare_keep(struct erasure_set *s, struct drive *d, uint64_t id) WARN_UNUSED;
+/* A spare of that size gets the name, both on the medium, and is opened. -ENOENT: there is none. */
+int spare_take(struct erasure_set *s, struct drive *d, const char *name, uint64_t bytes, struct drive_file **ret) WARN_UNUSED;
 
 /* ---- run.c ------------------------------------------------------------------------------------------------------- */
 int run_reserve(struct erasure_set *s, enum segment_class cls, uint32_t len_4k, struct segment_run *ret) WARN_UNUSED;

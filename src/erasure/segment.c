@@ -297,7 +297,8 @@ uint32_t erasure_segment_slots(struct erasure_set *s, uint64_t segment)
 	return seg && seg->owned ? seg->slots : UINT32_MAX;
 }
 
-static int unlink_files(struct erasure_set *s, uint64_t id, uint32_t slots)
+/* spares: slots whose file may become one. */
+static int unlink_files(struct erasure_set *s, uint64_t id, uint32_t slots, uint32_t spares)
 {
 	char name[SEGMENT_NAME_MAX];
 	int first = 0;
@@ -305,7 +306,7 @@ static int unlink_files(struct erasure_set *s, uint64_t id, uint32_t slots)
 	segment_name(id, name);
 	for (unsigned i = 0; i < s->n; i++) {
 		CLEANUP_DRIVE struct drive *d = slots & 1u << i ? slot_drive(s, i) : NULL;
-		if (!d)
+		if (!d || (spares & 1u << i && spare_keep(s, d, id)))
 			continue;
 		int rc = drive_unlink(d, name);
 		if (rc < 0 && rc != -ENOENT && first == 0)
@@ -317,18 +318,37 @@ static int unlink_files(struct erasure_set *s, uint64_t id, uint32_t slots)
 /* Of a segment that no row names: what stays is a file that nobody knows. */
 static void unlink_quietly(struct erasure_set *s, uint64_t id, uint32_t slots)
 {
-	int rc = unlink_files(s, id, slots);
+	int rc = unlink_files(s, id, slots, 0);
 
 	if (rc < 0)
 		log_debug("erasure", "cannot unlink an unused segment id=%016llx error=%d", (unsigned long long)id, -rc);
 }
 
+/* Slots whose file of a dead segment may be written anew: most of it was written, and no write of now can still come to it. */
+static uint32_t spares_locked(const struct erasure_set *s, const struct segment *seg)
+{
+	const struct segment_info *i = &seg->info;
+	uint32_t ret = s->writers & ~s->suspect;
+
+	if (BYTES_4K(i->size_4k) != s->segment_size || i->size_4k - i->sealed_4k + i->punched_4k > i->size_4k / 4)
+		return 0;
+	for (uint32_t m = ret; m; m &= m - 1) {
+		const struct segment_slot *ss = &seg->slot[__builtin_ctz(m)];
+		if (ss->returned != OFFSET_NONE || ss->syncs || ss->failed != OFFSET_NONE)
+			ret &= ~(m & -m);
+	}
+	return ret;
+}
+
 int erasure_segment_remove(struct erasure_set *s, uint64_t segment)
 {
+	uint32_t spares = 0;
+
 	mutex_lock(&s->lock);
 	struct segment *seg = segment_find_locked(s, segment);
 	bool busy = seg && (seg->pins || seg->info.state != SEGMENT_DEAD);
 	if (seg && !busy) {
+		spares = s->spares ? spares_locked(s, seg) : 0;
 		hash_remove(&s->segments, &seg->node);
 		list_del(&seg->lru);
 		list_del(&seg->dirty);
@@ -341,7 +361,7 @@ int erasure_segment_remove(struct erasure_set *s, uint64_t segment)
 		return -EBUSY;
 	if (seg)
 		segment_free(seg);
-	return unlink_files(s, segment, UINT32_MAX);
+	return unlink_files(s, segment, UINT32_MAX, spares);
 }
 
 /* Ends all open segments; those that are just being made are thrown away by their maker (reign). */
@@ -437,7 +457,10 @@ int segment_file_create(struct erasure_set *s, struct segment *seg, unsigned slo
 	if (!d)
 		return -ENODEV;
 	segment_name(seg->info.id, name);
-	int rc = drive_open(d, name, DRIVE_CREATE, file_bytes(s, seg), &f);
+	uint64_t bytes = file_bytes(s, seg);
+	int rc = spare_take(s, d, name, bytes, &f);
+	if (rc == -ENOENT)
+		rc = drive_open(d, name, DRIVE_CREATE, bytes, &f);
 	if (rc < 0)
 		return rc;
 	rc = segment_header_write(s, seg, slot, f);

@@ -278,6 +278,7 @@ struct erasure_set *erasure_set_new(const struct erasure_params *p)
 	s->arg = p->arg;
 	memcpy(s->drives, p->drives, sizeof s->drives);
 	s->timeout_ns = p->drive_timeout_ns ? p->drive_timeout_ns : 5 * NS_PER_S;
+	s->spares = p->spares;
 	s->segment_size = p->segment_size ? ALIGN_UP(p->segment_size, DRIVE_BLOCK) : default_segment_size(s);
 	s->cell_len[SEGMENT_LARGE] = large_cell(s->k);
 	s->cell_len[SEGMENT_PACKED] = ERASURE_PACKED_CELL;

@@ -51,6 +51,7 @@ struct erasure_params {
 	uint16_t pool, set;
 	struct drive *drives[ERASURE_MAX_CELLS]; /* by slot; NULL: absent */
 	uint64_t segment_size;                   /* bytes; 0: 1 GiB, on small drives less (STORAGE.md, Files) */
+	unsigned spares;                         /* files of dead segments that each drive keeps for the next ones */
 	unsigned need;                           /* fewest cells that make a stripe good enough to be written: W, K at least */
 	uint64_t drive_timeout_ns;               /* of one cell's I/O; 0: 5 s */
 	uint64_t (*new_id)(void *arg);           /* a segment id of the epoch in force; called without a lock */
@@ -122,8 +123,11 @@ bool erasure_segment_in_use(struct erasure_set *s, uint64_t segment);
 /* Each of those, without a lock. */
 void erasure_segments_in_use(struct erasure_set *s, void (*fn)(void *arg, const struct segment_info *info), void *arg);
 /* Forgets a dead segment and unlinks its files (its `dead` row is durable). -EBUSY: a reader or writer is in it;
- * absent files are no error; the first error of a drive is returned when all have been tried. */
+ * absent files are no error; the first error of a drive is returned when all have been tried. Some files that are whole
+ * become spares instead (spare.c). */
 int erasure_segment_remove(struct erasure_set *s, uint64_t segment) WARN_UNUSED;
+/* Spares go where they are too many, of another size, or their room is needed. To be called from time to time. */
+void erasure_spares_tidy(struct erasure_set *s);
 /* Gives back what the files of the slots hold behind the end of a sealed segment, where that was not done yet; its row,
  * which seals it, is durable. Where a drive fails to, the next call tries again. */
 void erasure_segment_trim(struct erasure_set *s, uint64_t segment, uint32_t slots);

@@ -39,6 +39,7 @@ struct meta_params {
 	unsigned log2_journal_file;            /* 26 */
 	unsigned journal_files;                /* per drive, >= 4; 0: 16, at most 1/32 of the drive */
 	uint64_t segment_size;                 /* 0: by the drive's size */
+	unsigned spares;                       /* files of dead segments that each drive keeps for the next ones */
 	uint32_t inline_max;                   /* 32 KiB */
 	uint64_t memtable_bytes;               /* checkpoint above this: 512 MiB */
 	uint64_t ordered_window_ns;            /* 5 s */

@@ -237,7 +237,6 @@ void reclaim_run(struct meta_set *s)
 	if (rc >= 0)
 		trim(&r);
 	vec_free(&r.tailed);
-	punch_dead(s);
 	for (unsigned i = 0; rc >= 0 && i < r.n && !__atomic_load_n(&s->stopping, __ATOMIC_RELAXED); i++) {
 		rc = take(s, &r.found[i]);
 		r.gone[i] = rc > 0;
@@ -245,6 +244,8 @@ void reclaim_run(struct meta_set *s)
 	}
 	if (any)
 		rc = forget(&r);
+	punch_dead(s); /* in what stays */
+	erasure_spares_tidy(s->erasure);
 	if (rc < 0)
 		log_debug("meta", "reclaim stopped: %s", err_text(rc));
 }

@@ -352,6 +352,7 @@ static int erasure_open(struct meta_set *s, struct meta_set *owner)
 		.set = s->p.set,
 		.need = s->w,
 		.segment_size = s->p.segment_size,
+		.spares = s->p.spares,
 		.drive_timeout_ns = s->p.drive_timeout_ns,
 		.new_id = set_new_id,
 		.epoch = set_epoch,

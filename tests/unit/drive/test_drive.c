@@ -178,7 +178,17 @@ static void failed_create_leaves_nothing(void **state)
 	assert_int_equal(names_in("."), 0);
 }
 
-static void punch_frees_and_reads_zero(void **state)
+static uint64_t blocks_taken(const char *name)
+{
+	struct stat st;
+	char *path = testdir_path(dir, name);
+
+	assert_int_equal(stat(path, &st), 0);
+	free(path);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+static void a_hole_reads_zero_and_is_filled_when_asked_for(void **state)
 {
 	struct drive_file *f;
 	char *p = block_of('x', 256);
@@ -192,6 +202,12 @@ static void punch_frees_and_reads_zero(void **state)
 	assert_int_equal(drive_pread(f, r, 1 << 20, 0, 0), 0);
 	assert_memory_equal(p, r, 1 << 20);
 	drive_file_unref(f);
+	assert_true(blocks_taken("a") < 1 << 20);
+	assert_int_equal(drive_open(d, "a", DRIVE_NO_HOLES, 0, &f), 0);
+	assert_true(blocks_taken("a") >= 1 << 20);
+	assert_int_equal(drive_pread(f, r, 1 << 20, 0, 0), 0);
+	assert_memory_equal(p, r, 1 << 20);
+	drive_file_unref(f);
 	free(p);
 	free(r);
 }
@@ -202,6 +218,10 @@ static void space_is_told(void **state)
 
 	assert_int_equal(drive_space(d, &sp), 0);
 	assert_true(sp.total_bytes > 0 && sp.free_bytes <= sp.total_bytes);
+	drive_set_spare_bytes(d, UINT64_MAX / 2); /* they are on it */
+	assert_int_equal(drive_space(d, &sp), 0);
+	assert_true(sp.free_bytes == sp.total_bytes);
+	drive_set_spare_bytes(d, 0);
 }
 
 static void root_disk_is_seen(void **state)
@@ -396,7 +416,7 @@ int main(void)
 		TEST(nowait_reads_the_cache_or_says_eagain),
 		TEST(names),
 		TEST(failed_create_leaves_nothing),
-		TEST(punch_frees_and_reads_zero),
+		TEST(a_hole_reads_zero_and_is_filled_when_asked_for),
 		TEST(space_is_told),
 		TEST(root_disk_is_seen),
 		TEST(stats_count_and_keep_the_last_error),

@@ -61,10 +61,30 @@ void fixture_start(struct fixture *f, unsigned n, unsigned m, bool faulty)
 		.log2_journal_file = 20,
 		.journal_files = 8,
 		.segment_size = 8u << 20,
+		.spares = 2,
 		.index_map_bytes = 64u << 20,
 		.no_background = true,
 		.queue_threads = false,
 	};
+}
+
+/* Spares are kept whatever the machine has free. */
+static int have_room(struct drive *d, struct drive_space *ret)
+{
+	*ret = (struct drive_space){.total_bytes = 64ull << 30, .free_bytes = 32ull << 30};
+	return 0;
+}
+
+static void give_room(const struct fixture *f, struct drive *d)
+{
+	static struct drive_ops plain, faulty;
+	struct drive_ops *ops = f->bench ? &faulty : &plain;
+
+	if (!ops->space) {
+		*ops = *d->ops;
+		ops->space = have_room;
+	}
+	d->ops = ops;
 }
 
 int fixture_open(struct fixture *f, uint32_t mask)
@@ -80,6 +100,7 @@ int fixture_open(struct fixture *f, uint32_t mask)
 		int rc = f->bench ? drive_faulty_open(f->bench, path, &f->drive[i]) : drive_posix_open(path, &f->drive[i]);
 		if (rc < 0)
 			continue;
+		give_room(f, f->drive[i]);
 		f->drive[i]->timeout_ns = f->drive_timeout_ns;
 		f->p.drives[i] = f->drive[i];
 	}
@@ -766,6 +787,7 @@ int drive_joins(struct fixture *f, unsigned slot)
 	snprintf(path, sizeof path, "%s/d%u", f->root, slot);
 	assert_int_equal(f->bench ? drive_faulty_open(f->bench, path, &f->drive[slot]) :
 				    drive_posix_open(path, &f->drive[slot]), 0);
+	give_room(f, f->drive[slot]);
 	f->drive[slot]->timeout_ns = f->drive_timeout_ns;
 	op_ctx_init(&ctx, OP_ADMIN);
 	int rc = meta_slot_join(f->s, f->drive[slot], slot, &ctx);

@@ -404,6 +404,98 @@ static void power_loss_while_holes_are_made(void **state)
 	}
 }
 
+/* ---- Spares -------------------------------------------------------------------------------------------------------- */
+static int count_spare(void *arg, const char *name)
+{
+	*(unsigned *)arg += strstr(name, ".seg") != NULL;
+	return 0;
+}
+
+static unsigned spares(struct fixture *f, unsigned slot)
+{
+	unsigned n = 0;
+
+	assert_int_equal(drive_list(f->drive[slot], "spare", count_spare, &n), 0);
+	return n;
+}
+
+/* Of seven blobs one is left, and of the dead segments two wait to be the next ones. */
+static void start_with_spares(struct fixture *f)
+{
+	fixture_start(f, 4, 2, true);
+	f->p.segment_size = 1u << 20;
+	fixture_reopen(f, ALL(f));
+	for (unsigned i = 1; i <= 7; i++)
+		assert_int_equal(put_large(f, META_DURABLE, i, i, LENGTH), 0);
+	for (unsigned i = 2; i <= 7; i++)
+		assert_int_equal(drop(f, i), 0);
+	checkpoint(f, 50);
+	checkpoint(f, 51);
+	for (unsigned i = 0; i < f->n; i++)
+		assert_int_equal(spares(f, i), 2);
+}
+
+static void dead_segments_become_the_next_ones(void **state)
+{
+	struct fixture f;
+
+	start_with_spares(&f);
+	for (unsigned i = 11; i <= 14; i++)
+		assert_int_equal(put_large(&f, META_DURABLE, i, i, LENGTH), 0);
+	for (unsigned i = 0; i < f.n; i++)
+		assert_int_equal(spares(&f, i), 0);
+	fixture_kill(&f);
+	fixture_reopen(&f, 1u << 1 | 1u << 2);
+	assert_int_equal(check_blob(&f, 1, 1, LENGTH), 1);
+	for (unsigned i = 11; i <= 14; i++)
+		assert_int_equal(check_blob(&f, i, i, LENGTH), 1);
+	fixture_end(&f);
+}
+
+/* The power fails at each operation that makes segments of spares. False: it did not any more. */
+static bool lose_power_at(uint64_t at)
+{
+	struct fixture f;
+
+	start_with_spares(&f);
+	fault_bench_rule(f.bench, &(struct fault_rule){.kind = at % 3 ? FAULT_STOP : FAULT_TORN, .slot = -1, .op = -1, .nth = at});
+	int first = put_large(&f, META_DURABLE, 11, 11, LENGTH);
+	int second = put_large(&f, META_DURABLE, 12, 12, LENGTH);
+	bool stopped = fault_bench_stopped(f.bench);
+	fixture_kill(&f);
+	fault_bench_power_loss(f.bench, ALL(&f));
+	fault_bench_rule(f.bench, NULL);
+	fixture_reopen(&f, ALL(&f));
+	reclaim_orphans(f.s);
+	for (unsigned i = 21; i <= 24; i++)
+		assert_int_equal(put_large(&f, META_DURABLE, i, i, LENGTH), 0);
+	checkpoint(&f, 52);
+	/* With and without the first two drives. */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(check_blob(&f, 1, 1, LENGTH), 1);
+		if (first == 0)
+			assert_int_equal(check_blob(&f, 11, 11, LENGTH), 1);
+		if (second == 0)
+			assert_int_equal(check_blob(&f, 12, 12, LENGTH), 1);
+		for (unsigned k = 21; k <= 24; k++)
+			assert_int_equal(check_blob(&f, k, k, LENGTH), 1);
+		fixture_close(&f);
+		fixture_reopen(&f, i ? ALL(&f) : 1u << 2 | 1u << 3);
+	}
+	expect_counters(&f);
+	fixture_end(&f);
+	return stopped;
+}
+
+static void power_is_lost_while_spares_are_taken(void **state)
+{
+	uint64_t at = 1;
+
+	while (lose_power_at(at))
+		at++;
+	assert_true(at > 12); /* four times a rename, a header and its sync, at least */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +511,8 @@ int main(void)
 		cmocka_unit_test(holes_wait_for_readers_and_drives),
 		cmocka_unit_test(a_healed_file_has_the_holes),
 		cmocka_unit_test(power_loss_while_holes_are_made),
+		cmocka_unit_test(dead_segments_become_the_next_ones),
+		cmocka_unit_test(power_is_lost_while_spares_are_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
