@@ -23,8 +23,9 @@ thread_named() {
 	comm=${comm%/comm}
 	echo "${comm##*/}"
 }
+control=${QUOIN_TEST_CONTROL:-/sys/fs/fuse/connections}
 requests() {
-	cat "/sys/fs/fuse/connections/$connection/waiting"
+	cat "$control/$connection/waiting"
 }
 more_requests() { # THAN
 	[ "$(requests)" -gt "$1" ]
