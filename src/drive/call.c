@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/bounded.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "drive/drive_internal.h"
@@ -22,8 +23,17 @@ struct call {
 	struct drive *d;           /* held */
 	struct drive_call c;       /* file: referenced; names and bytes: copies */
 	struct drive_file *opened;
+	struct buf names;          /* of CALL_LIST, each with its 0 */
 	uint64_t deadline_ns;
 };
+
+static int note_name(void *arg, const char *name)
+{
+	struct buf *b = arg;
+
+	buf_add(b, name, strlen(name) + 1);
+	return buf_err(b);
+}
 
 static int make_call(struct drive *d, const struct drive_call *c, struct drive_file **ret)
 {
@@ -48,6 +58,8 @@ static int make_call(struct drive *d, const struct drive_call *c, struct drive_f
 		return ops->rename(d, c->name, c->to);
 	case CALL_UNLINK:
 		return ops->unlink(d, c->name);
+	case CALL_LIST:
+		return ops->list(d, c->name, note_name, c->names);
 	}
 	return -EINVAL;
 }
@@ -80,6 +92,7 @@ static void call_end(struct bounded *b)
 	drive_file_unref(k->c.file);
 	free((char *)(uintptr_t)k->c.name);
 	free((char *)(uintptr_t)k->c.to);
+	buf_free(&k->names);
 	free(k->c.buf);
 	free(k);
 	drive_change_end(d);
@@ -127,6 +140,7 @@ static struct call *call_new(struct drive *d, const struct drive_call *c)
 	k->c.name = c->name ? strdup(c->name) : NULL;
 	k->c.to = c->to ? strdup(c->to) : NULL;
 	k->c.buf = c->buf ? copy_of(c) : NULL;
+	k->c.names = &k->names;
 	k->deadline_ns = clock_mono_ns() + allowed_ns(d, c);
 	if ((!c->name || k->c.name) && (!c->to || k->c.to) && (!c->buf || k->c.buf))
 		return k;
@@ -149,6 +163,10 @@ int drive_call(struct drive *d, const struct drive_call *c, struct drive_file **
 	if (c->op == CALL_OPEN && rc == 0) {
 		*ret = k->opened;
 		k->opened = NULL;
+	}
+	if (c->op == CALL_LIST && rc == 0) {
+		*c->names = k->names;
+		k->names = (struct buf)BUF_INIT;
 	}
 	bounded_end(&k->b);
 	return rc;

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "drive/drive_internal.h"
 
 const char *const drive_dirs[4] = {"journal", "seg", "spare", "index"};
@@ -304,10 +306,16 @@ int drive_unlink(struct drive *d, const char *name)
 
 int drive_list(struct drive *d, const char *dir, int (*fn)(void *arg, const char *name), void *arg)
 {
+	CLEANUP_BUF struct buf names = BUF_INIT;
+	struct str rest, name;
+
 	if (drive_is_out(d))
 		return -EIO;
-	/* Not counted: the error may be fn's own. */
-	return d->ops->list(d, dir, fn, arg);
+	int rc = checked(d, "list", dir, drive_call(d, &(struct drive_call){.op = CALL_LIST, .name = dir, .names = &names}, NULL));
+	for (rest = buf_str(&names); rc == 0 && str_split(&rest, '\0', &name);)
+		if (name.len) /* not the end */
+			rc = fn(arg, name.p);
+	return rc;
 }
 
 int drive_space(struct drive *d, struct drive_space *ret)

@@ -16,6 +16,8 @@
 /* The directories that a format makes. */
 extern const char *const drive_dirs[4];
 
+struct buf;
+
 struct drive_health {
 	struct mutex lock;       /* LOCK_DRIVE: the last error */
 	struct drive_stats st;   /* counters and out: atomic; last_error*: lock */
@@ -32,13 +34,15 @@ void drive_change_end(struct drive *d);
 /* One call of d->ops that may wait for the medium, made so that it does not wait for longer than the drive's timeout:
  * -QE_DRIVE_TIMEOUT then, and the drive is out. ret: of CALL_OPEN. */
 struct drive_call {
-	enum { CALL_OPEN, CALL_PREAD, CALL_PWRITE, CALL_SYNC, CALL_DROP_CLEAN, CALL_PUNCH, CALL_MKDIR, CALL_RENAME, CALL_UNLINK } op;
+	enum { CALL_OPEN, CALL_PREAD, CALL_PWRITE, CALL_SYNC, CALL_DROP_CLEAN, CALL_PUNCH, CALL_MKDIR, CALL_RENAME, CALL_UNLINK,
+	       CALL_LIST } op;
 	struct drive_file *file;
 	const char *name, *to;
 	unsigned flags;
 	void *buf;
 	size_t len;
 	uint64_t off;            /* CALL_OPEN: the size */
+	struct buf *names;       /* CALL_LIST: gets them, each with its 0 */
 };
 int drive_call(struct drive *d, const struct drive_call *c, struct drive_file **ret) WARN_UNUSED;
 /* Counts one finished read, write or sync, and notes an error. */

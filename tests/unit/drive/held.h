@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A local drive some of whose calls do not return before they are let go: writes at offset 0, syncs, and changes of names that
- * begin with "held".
+ * A local drive some of whose calls do not return before they are let go: writes at offset 0, syncs, lists, and changes of
+ * names that begin with "held".
  */
 #ifndef QUOIN_TESTS_UNIT_DRIVE_HELD_H
 #define QUOIN_TESTS_UNIT_DRIVE_HELD_H
@@ -49,6 +49,12 @@ static inline int held_unlink(struct drive *of, const char *name)
 	return held.real->unlink(of, name);
 }
 
+static inline int held_list(struct drive *of, const char *in, int (*fn)(void *arg, const char *name), void *arg)
+{
+	held_wait(true);
+	return held.real->list(of, in, fn, arg);
+}
+
 /* Of the drive d. */
 static inline void hold_calls(void)
 {
@@ -58,6 +64,7 @@ static inline void hold_calls(void)
 	held.ops = *d->ops;
 	held.ops.open = held_open;
 	held.ops.unlink = held_unlink;
+	held.ops.list = held_list;
 	held.ops.pwrite = held_pwrite;
 	held.ops.sync = held_sync;
 	held.holds = true;

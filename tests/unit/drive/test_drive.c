@@ -344,16 +344,19 @@ static void a_call_that_hangs_is_given_up(void **state)
 static void no_call_waits_for_longer(void **state)
 {
 	struct drive_file *f, *late;
+	unsigned n = 0;
 
-	for (int kind = 0; kind < 3; kind++) {
+	for (int kind = 0; kind < 4; kind++) {
 		begin_held(&f, 50 * NS_PER_MS);
 		int rc = kind == 0 ? drive_open(d, "held", DRIVE_CREATE, DRIVE_BLOCK, &late) :
-			 kind == 1 ? drive_unlink(d, "held") : drive_sync(f);
+			 kind == 1 ? drive_unlink(d, "held") :
+			 kind == 2 ? drive_list(d, "seg", count_names, &n) : drive_sync(f);
 		assert_int_equal(rc, -QE_DRIVE_TIMEOUT);
 		end_held(f);
 		drive_set_out(d, false, NULL);
 		assert_int_equal(drive_unlink(d, "seg/1"), 0);
 	}
+	assert_int_equal(n, 0); /* nor is anybody called back late */
 }
 
 /* The drive is taken out by somebody else meanwhile: who waits for it is free at once. */
@@ -376,11 +379,17 @@ static void a_call_of_a_drive_that_leaves_is_given_up(void **state)
 	end_held(f);
 }
 
+static int stop_at_once(void *arg, const char *name)
+{
+	return 7;
+}
+
 /* As without a bound. */
 static void bounded_calls_do_the_same(void **state)
 {
 	struct drive_file *f;
 	uint8_t *w = block_of('x', 2), r[DRIVE_BLOCK];
+	unsigned n = 0;
 
 	d->timeout_ns = 10 * NS_PER_S;
 	assert_int_equal(drive_mkdir(d, "seg"), 0);
@@ -394,6 +403,10 @@ static void bounded_calls_do_the_same(void **state)
 	assert_memory_equal(r, w, DRIVE_BLOCK);
 	assert_int_equal(drive_punch(f, DRIVE_BLOCK, DRIVE_BLOCK), 0);
 	assert_int_equal(drive_rename(d, "seg/a", "seg/b"), 0);
+	assert_int_equal(drive_list(d, "seg", count_names, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(drive_list(d, ".", stop_at_once, NULL), 7);
+	assert_int_equal(drive_list(d, "none", count_names, &n), -ENOENT);
 	assert_int_equal(drive_unlink(d, "seg/a"), -ENOENT);
 	assert_int_equal(drive_unlink(d, "seg/b"), 0);
 	drive_file_unref(f);
