@@ -4,10 +4,10 @@
  * that were written before is cheaper than to write to fallocated ones, whose every flush must tell the file system that
  * they are in use now; and to give extents back and take others costs as well.
  *
- * A spare is spare/<id >-<units of 4 KiB>.seg, each in 16 hex digits. It is no part of the set: what it holds belongs to nobody, it
- * may go at any time, and whatever finds a name in the way takes another. It counts as free space (drive_space), so it
- * must not be in the way of anything that asks for room: spares are kept only while the drive has a quarter of its space free
- * besides, and go when that is less than an eighth.
+ * A spare is spare/<id>-<units of 4 KiB>.seg, each in 16 hex digits. It is no part of the set: what it holds belongs to
+ * nobody, and it may go at any time. It counts as free space (drive_space), so it must not be in the way of anything that
+ * asks for room: spares are kept only while the drive has a quarter of its space free besides, and go when that is less
+ * than an eighth.
  *
  * Its old header stays until the new one is written. Until that is on the medium no record names the segment, so after a
  * crash the file is one that no row names, and goes. Cells that were lost with a crash show old bytes, not zeros: as
@@ -18,8 +18,6 @@
 
 #include "base/bytes.h"
 #include "base/codec.h"
-#include "base/err.h"
-#include "base/log.h"
 #include "erasure/erasure_internal.h"
 
 #define SPARES_SEEN 64 /* of one look */
