@@ -50,8 +50,8 @@ struct conf {
 	uint64_t journal_file_bytes;  /* a power of two */
 	uint64_t journal_files;
 	uint64_t journal_window_ns;   /* what a power loss may take of `ordered` changes */
-	uint64_t segment_spares;
 	uint64_t segment_bytes;       /* a power of two; CONF_AUTO: by the size of the drive */
+	uint64_t segment_spares;
 	uint64_t inline_max_bytes;
 	uint64_t memory_memtable_bytes;
 

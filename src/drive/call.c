@@ -119,6 +119,7 @@ static uint64_t allowed_ns(const struct drive *d, const struct drive_call *c)
 	case CALL_MKDIR:
 	case CALL_RENAME:
 	case CALL_UNLINK:
+	case CALL_LIST: /* waits for those in its directory */
 		return d->timeout_ns * NAMESPACE_TIMEOUTS;
 	default:
 		return d->timeout_ns * (1 + c->len / PREWRITE_STEP);

